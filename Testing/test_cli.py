@@ -6,6 +6,7 @@ import argparse
 import importlib
 import io as text_io
 import json
+import math
 import os
 import shlex
 import signal
@@ -125,7 +126,7 @@ def test_plan_prints_the_ranked_protocols(mewm, tmp_path):
         "Research use",
     ):
         assert text in out
-    assert "Dice liver 1.000, tumour 0.857" in out and "expert labels" in out
+    assert "Dice liver 1.000, tumour 0.857" in out and "own labels" in out, "of one who was drawn"
     assert "Be kind." in err and "Search: 100%" in err
     assert "report.html" not in out, "it was not made"
 
@@ -196,13 +197,15 @@ def test_what_lies_outside_of_the_training_is_said_once(mewm, small_bundle, case
     code, out, err = mewm("plan", case, *labels, *PLAN[2:], "--out", tmp_path / "out", "--accept-labels")
     assert code == 0, err
     assert (out + err).count("OUTSIDE of what the model was trained on") == 1
+    assert "trained on 10 drawn (synthetic) patients and no real pairs" in out.splitlines()[0]
 
 
 def test_simulate_ranks_nothing(mewm, tmp_path):
     arguments = ("--protocol", "Cisplatin + PVA", "--out", tmp_path / "out", "--no-report", "--no-scene")
     code, out, err = mewm("simulate", "sample:synthetic", *arguments)
     assert code == 0 and "fits no template" in err and "Cisplatin + PVA (fits no template)" in out
-    assert "Predicted outcome of your protocol" in out
+    assert "Predicted outcome of your protocol" in out and "Predicted numbers are means" in out
+    assert out.startswith("Do not trust the predicted outcome of a protocol for a real patient: the bundle does not")
     assert not [word for word in ("lower is better", "Ranked by", "#") if word in out]
 
 
@@ -226,10 +229,12 @@ open(sys.argv[1] + "/report.html", "w").write("a report")
 say(kind="result", data={"files": ["report.html"]})
 """
     folder = tmp_path / "out"
+    (folder / "scene.mrb").write_bytes(b"of an earlier run")
     assert (
         cli.main(["render", str(folder), "--no-scene", "--no-volumes", "--quiet"], worker=_scene(tmp_path, body)) == 0
     )
-    assert str(folder / "report.html") in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert str(folder / "report.html") in out and "scene.mrb" not in out, "that is of an earlier run"
     code, _, err = mewm("render", tmp_path / "nothing")
     assert code == 2 and "plan.json" in err and "Traceback" not in err
     code, _, err = mewm("render", folder, "--no-scene", "--no-report")
@@ -248,7 +253,7 @@ def test_json_is_all_there_is_on_standard_output(mewm, case, tmp_path):
 
 def test_the_same_in_words(mewm, case, tmp_path):
     code, out, _ = mewm("assess", case, "--post", case)
-    assert code == 0 and "log-risk +0.500 (+0.250 to +0.750)" in out and "not reached" in out
+    assert code == 0 and "log-risk +0.50 (95 % interval " in out and "not reached (90 % interval " in out
     code, out, _ = mewm("propose", case)
     assert code == 0 and "Epirubicin" in out and "because" in out and "Left out" not in out
     code, out, _ = mewm("propose", case, "--goal", "no cisplatin; hyperthyroidism")
@@ -418,15 +423,17 @@ def test_the_table_fits_an_ordinary_terminal(fake, small_bundle, tmp_path, width
     output._out = Console(file=stream, width=width)
     tables.plan(document, output)
     text = stream.getvalue()
-    assert max(map(len, text.splitlines()[:10])) <= width
-    for whole in ("(-75 %)", "20.0 months", "Hydroxycamptothecin", "a-rule", "[because]", "2.0 to 0.5 ml"):
+    drawn = [line for line in text.splitlines() if line[:1] in set("┏┃┡│├└")]
+    assert max(map(len, drawn)) <= width
+    for whole in ("(-75 %)", "20.0 months", "Hydroxycamptothecin", "a-rule", "[because]", "0.5 ml"):
         assert whole in text
     assert f"HR {best.risk.hazard_ratio:.2f}" in text and "is its exponential" in text
 
 
-@pytest.mark.parametrize("width", [80, 120, 140, 200])
+@pytest.mark.parametrize("width", [80, 109, 110, 120, 139, 140, 141, 200])
 @pytest.mark.parametrize("kind", ["searched", "named"])
-def test_no_border_and_no_column_of_the_table_is_cut(kind, width):
+@pytest.mark.parametrize("unseen", [None, 0.4])
+def test_no_border_and_no_column_of_the_table_is_cut(kind, width, unseen):
     """With all that makes it wide: a score, a range, large volumes, a territory and long names of rules."""
     from rich.console import Console
 
@@ -440,7 +447,8 @@ def test_no_border_and_no_column_of_the_table_is_cut(kind, width):
     found = [
         Candidate(
             Protocol.parse(f"Hydroxycamptothecin {n} mg + Epirubicin 50 mg + Lipiodol 10 ml + PVA @ segments 5, 8"),
-            Risk((-0.2, 0.1), (6.0, 12.0), (0.6, 0.4)), TumourChange(1300.0, 1200.0, 1234.5, 1100.3, 1.0, 80.0, 70.0),
+            Risk((-0.2, 0.1), (6.0, 12.0), (0.6, 0.4), unseen=unseen),
+            TumourChange(1300.0, 1200.0, 1234.5, 1100.3, 1.0, 80.0, 70.0),
             tuple(RuleFinding(name, "warning", "why", "whence") for name in rules), utility=0.3,
             unjudged={"ascites": ("a", "b")},
         )
@@ -454,10 +462,15 @@ def test_no_border_and_no_column_of_the_table_is_cut(kind, width):
     assert {line[-1] for line in drawn} <= set("┓┃┩│┤┘")
     rows = [line.split("│")[1:-1] for line in drawn if line[0] == "│"]
     columns = ["".join("".join(cells).split()) for cells in zip(*rows, strict=True)]  # folded words are whole again
-    for whole in (*rules, "(2 not judged)", "1234.5 to 1100.3 ml", "(-0.20 to +0.10)", "9.0 months"):
+    # by hand: the mean -0.05, and 1.96 times the deviation of two replicas and of what they do not show
+    reach = 1.959964 * (0.045 + 0.16) ** 0.5
+    ends = (-0.2, 0.1) if unseen is None else (-0.05 - reach, -0.05 + reach)
+    span, ratios = f"({ends[0]:+.2f} to {ends[1]:+.2f})", f"({math.exp(ends[0]):.2f} to {math.exp(ends[1]):.2f})"
+    for whole in (*rules, "warning:", "2 rules not judged", "1234.5 to 1100.3 ml", span, ratios, "9.0 months"):
         assert any(whole.replace(" ", "") in column for column in columns)
-    (row,) = [line for line in drawn if "HR" in line][:1]
-    assert row.split("│")[1].strip(), "no column is empty"
+    head = " ".join(line for line in drawn if line[0] == "┃")
+    assert ("(95 %)" in head) == (unseen is not None) and ("(replicas)" in head) == (unseen is None)
+    assert "none (" not in stream.getvalue()
 
 
 # Ctrl-C.

@@ -34,7 +34,8 @@ _SETTINGS = {
     "keep": "how many of the best are written as volumes",
     "dose_levels": "doses of each agent that a second stage tries for the best; 0 leaves doses out",
     "toxicity_weight": "added to the log-risk for each clinical rule that warns of a protocol; 0 in the free space",
-    "complexity_weight": "added to the log-risk for each agent beyond two; 0 in the free space",
+    "complexity_weight": "added to the log-risk for each agent beyond two; 0 in the free space. Protocols are ranked "
+    "by the risk plus these weights, so that the first need not have the lowest risk",
     "uncertainty_weight": "weight of the standard deviation over the replicas",
 }
 #: Commands that start a program of their own: what each can do.

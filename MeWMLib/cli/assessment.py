@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from MeWMLib.cli import tables
 from MeWMLib.cli.output import Output
 from MeWMLib.core.outcome import Risk
+from MeWMLib.core.outcome_words import AVERAGE_PATIENT, span
 from MeWMLib.core.written import judged_lesions
 
 _STAGES_SKIPPED = ("as it was",)
@@ -25,7 +25,9 @@ _VOLUME_WORDS = {"volume": "tumour", "lipiodol": "Lipiodol", "unknown": "not tol
 
 
 def show(result: Mapping[str, Any], output: Output) -> None:
-    """Print registration, volumes, lesions, responses and risk."""
+    """Print what stands above every result, then registration, volumes, lesions, responses and risk."""
+    for line in result.get("caution", ()):  # a server of an older version has none
+        output.result(line)
     _registration(result, output)
     tables.dice(result["labels"], output)
     output.result(f"Labels after treatment: {result['labels_after']['note']}.")
@@ -47,12 +49,12 @@ def show(result: Mapping[str, Any], output: Output) -> None:
 def _registration(result: Mapping[str, Any], output: Output) -> None:
     found = result["registration"]
     by = "Registration by you" if result["registered_by"] == "user" else "Registration"
-    output.result(f"{by}: {found['word']} ({found['text']}).")
+    output.result(f"{by}: {found['word']} (of the result: {found['text']}).")
     for missed in found["missed"]:
         output.result(f"  below its limit, accepted: {missed}")
     tried = [stage for stage in found["stages"] if stage["name"] not in _STAGES_SKIPPED]
     for kept in (True, False):
-        # why is told while they run
+        # why is told while they run, by numbers on a coarser grid: those of the result are measured on the scan's own
         if names := ", ".join(stage["name"] for stage in tried if stage["kept"] is kept):
             output.result(f"  steps that were {'kept' if kept else 'tried and not kept'}: {names}")
     if not tried and result["registered_by"] == "mewm":
@@ -111,28 +113,25 @@ def _size(found: Mapping[str, Any], confirmed: bool, output: Output) -> None:
 
 
 def _risk(result: Mapping[str, Any], output: Output) -> None:
+    """Risk and months with the interval of all that is known to be uncertain, as of a plan."""
     found = Risk((result["risk"],))
-    # of one real scan there is one replica, and no range of it
-    low, high = result["risk_interval"] or (0.0, 0.0)
-    spread = f" ({low:+.3f} to {high:+.3f})" if high > low else ""
-    text = (
-        f"Of the tumour after treatment: log-risk {found.log_risk:+.3f}{spread}, hazard ratio {found.hazard_ratio:.2f}"
-    )
-    median = f"Predicted median survival after treatment: {tables.months(result['median_survival_months'])}"
+    total, months = result.get("risk_total_interval"), result.get("median_interval_months")
+    if total:  # a server of an older version has none
+        ends = (total[0], total[1])
+        spread, ratios = (f" (95 % interval {span(ends, as_ratio)})" for as_ratio in (False, True))
+    else:
+        spread = ratios = ""
+    text = f"Of the tumour after treatment: log-risk {found.log_risk:+.2f}{spread}, "
+    text += f"hazard ratio {found.hazard_ratio:.2f}{ratios} against {AVERAGE_PATIENT}"
     if result["risk_members"]:
         least, most = result["risk_members"]
-        text += f"; members of the ensemble {least:+.3f} to {most:+.3f}, deviation {result['risk_uncertainty']:.3f}"
-        ends = [tables.months(_median(result, member)) for member in (most, least)]
-        median += f" ({ends[0]} to {ends[1]} by the members of the ensemble)" if ends[0] != ends[1] else ""
-    output.result(f"{text}; 0 is the average patient.")
-    output.result(f"{median}. Other errors of the survival model are not in this range.")
-
-
-def _median(result: Mapping[str, Any], log_risk: float) -> float | None:
-    """Months by the survival curve of the result, if the log-risk were another one (proportional hazards)."""
-    curve, ratio = result["survival"], math.exp(log_risk - result["risk"])
-    moved = tuple(p**ratio for p in curve["probability"])
-    return Risk((log_risk,), tuple(curve["months"]), moved).median_survival_months
+        text += f"; members of the ensemble alone {least:+.2f} to {most:+.2f}"
+    output.result(f"{text}.")
+    median = f"Predicted median survival after treatment: {tables.months(result['median_survival_months'])}"
+    if months:
+        last = result["survival"]["months"][-1]
+        median += f" (90 % interval {' to '.join(f'over {last:.0f}' if e is None else f'{e:.1f}' for e in months)})"
+    output.result(f"{median}. The prediction was measured on synthetic patients alone.")
 
 
 def _numbers(values: Sequence[int]) -> str:

@@ -168,6 +168,6 @@ def _show_plan(arguments: argparse.Namespace, output: Output, result: dict[str, 
     made = pictures.make(folder, output, report=report, scene=scene, volumes=volumes)
     output.result(f"The plan: {folder / 'plan.json'}")
     if made:
-        pictures.show(folder, output)
+        pictures.show(folder, output, report, scene)
     output.result(f"Research use only. Total time: {tables.minutes(time.monotonic() - start)}.")
     return 0

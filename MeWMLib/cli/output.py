@@ -52,9 +52,21 @@ class Output:
         if not self.as_json:
             self._out.print(table)
 
-    def fits(self, table: Table) -> bool:
-        """Whether a table has room for what is not wrapped and for the longest words of what is."""
-        return sum(map(_least_width, table.columns)) + 3 * len(table.columns) + 1 <= self.width
+    def filled(self, table: Table, wrapped: int) -> bool:
+        """Give one column of a table what the others leave of a line; false where its longest word has no room.
+
+        Without it rich may draw a table wider than the line and cut its right border off.
+
+        Args:
+            table: with all its rows.
+            wrapped: index of the column that breaks its lines; the others are shown whole.
+        """
+        least = [_least_width(column) for column in table.columns]
+        room = self.width - (sum(least) - least[wrapped] + 3 * len(least) + 1)
+        for column, width in zip(table.columns, least, strict=True):
+            column.width = width
+        table.columns[wrapped].width = max(1, min(room, _whole_width(table.columns[wrapped])))
+        return room >= least[wrapped]
 
     def rows(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], wrapped: int = 1) -> None:
         """Print a table of texts; the last `wrapped` columns break their lines, the others stay whole."""
@@ -117,11 +129,19 @@ class Output:
 
 def _least_width(column: Column) -> int:
     """Characters that a column needs to lose nothing."""
+    lines = _lines(column)
+    return max(map(len, lines if column.no_wrap else " ".join(lines).split()), default=1)
+
+
+def _whole_width(column: Column) -> int:
+    """Characters that a column needs to break no line."""
+    return max(map(len, _lines(column)), default=1)
+
+
+def _lines(column: Column) -> list[str]:
     from rich.text import Text
 
-    texts = [Text.from_markup(str(cell)) for cell in (column.header, *column.cells)]
-    parts = [part for text in texts for part in (text.plain.split("\n") if column.no_wrap else text.plain.split())]
-    return max([column.min_width or 0, *map(len, parts)])
+    return [line for cell in (column.header, *column.cells) for line in Text.from_markup(str(cell)).plain.split("\n")]
 
 
 def _print(console: Console, text: str) -> None:

@@ -64,7 +64,7 @@ def render(arguments: argparse.Namespace, output: Output) -> int:
         raise InputError(what="Nothing is left to make", given="--no-report --no-scene", remedy="Leave one of them out")
     PlanFolder(folder).read()
     _run(folder, output, report, scene, not arguments.no_volumes, arguments.worker)
-    show(folder, output)
+    show(folder, output, report, scene)
     return 0
 
 
@@ -73,10 +73,11 @@ def render_command(folder: Path, volumes: bool = True) -> str:
     return f"mewm render {shlex.quote(str(folder))}{'' if volumes else ' --no-volumes'}"
 
 
-def show(folder: Path, output: Output) -> None:
-    """Say what there is to look at."""
-    for name, what in ((REPORT, "The report, for a browser"), (SCENE, "The scene, for 3D Slicer")):
-        if (folder / name).is_file():
+def show(folder: Path, output: Output, report: bool, scene: bool) -> None:
+    """Say what of it was made to look at; what an earlier run left is not announced."""
+    made = ((report, REPORT, "The report, for a browser"), (scene, SCENE, "The scene, for 3D Slicer"))
+    for wanted, name, what in made:
+        if wanted and (folder / name).is_file():
             output.result(f"{what}: {folder / name}")
 
 

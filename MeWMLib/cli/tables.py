@@ -9,13 +9,19 @@ from rich.table import Table
 
 from MeWMLib.cli.output import Output
 from MeWMLib.core.beside import Beside
+from MeWMLib.core.caution import cautions_of
 from MeWMLib.core.outcome_words import (
+    AVERAGE_PATIENT,
     growth_lines,
     interval_note,
+    interval_text,
     months_text,
     order_lines,
     parts_lines,
+    picture_words,
     ratio_text,
+    span,
+    unjudged_count,
     viable_lines,
     written_lines,
 )
@@ -25,12 +31,16 @@ from MeWMLib.core.questions import SEVERE
 from MeWMLib.core.records import to_plain
 
 _SHOWN = 10
-#: A terminal of so many characters holds a protocol in one line.
-_WIDE = 120
+#: A terminal of so many characters has room for a column of scores and one of hazard ratios.
+_WIDE = 110
 _MEANING = (
-    "A log-risk of 0 is the average patient; the hazard ratio (HR) is its exponential (2: twice the risk of death)."
+    f"A log-risk of 0 is {AVERAGE_PATIENT}; the hazard ratio (HR) is its exponential (2: twice the risk of death). "
+    "Intervals hold all that is known to be uncertain: of risks 95 %, of months 90 %."
 )
-_RANGE_MEANING = " The range is that of the replicas: simulations of one protocol with different seeds."
+_RANGE_MEANING = (
+    " Where only replicas are known, their range stands in place of an interval: simulations of one protocol with "
+    "different seeds."
+)
 
 
 def plan(document: PlanDocument, output: Output) -> None:
@@ -42,13 +52,9 @@ def plan(document: PlanDocument, output: Output) -> None:
         questions(to_plain(document.questions), output)
         return
     ranked = document.kind == SEARCHED
-    ranges = any(c.risk.range_text for c in candidates[:_SHOWN])
-    # the first layout that fits: all in one line, cells of two lines, and warnings below the protocol
-    for narrow, break_ in ((False, " "), (False, "\n"), (True, "\n")):
-        table = _ranking(document, output, narrow, break_)
-        if not (narrow or output.width < _WIDE) and output.fits(table):
-            break
-    output.table(table)
+    for line in cautions_of(document):
+        output.result(line)
+    output.table(_ranking(document, output))
     for text in document.forbidden:
         output.result(f"FORBIDDEN by the clinical rules, simulated because you asked for it: {text}.")
     if len(candidates) > _SHOWN:
@@ -60,19 +66,24 @@ def plan(document: PlanDocument, output: Output) -> None:
         output.result(line)
     first, many = candidates[0], ranked and len(candidates) > 1
     predicted = f"Predicted: {ratio_text(first.risk)}; median survival {months_text(first.risk)}."
-    about = (*parts_lines(first), *viable_lines(document, first))
+    seen = picture_words(first)
+    look = [f"Measured in the written picture, beside what the model predicts: {seen}."] if seen else []
+    about = (*look, *parts_lines(first), *viable_lines(document, first))
     output.section("Rank 1" if many else "What is predicted", predicted, *about)
     output.section("How sure that is", interval_note(first.risk), *order_lines(document.plan))
     if document.beside is not None:
         output.section("Yours and MeWM's")
         _beside(document.beside, output)
-    output.section("What the written volume shows", *written_lines(document, first), document.numbers.picture)
+    output.section(
+        "What the written volume shows", *written_lines(document, first, short=True), document.numbers.picture
+    )
     limits = (*question_lines(to_plain(document.questions)), *rule_lines(first), _trained(document))
     output.section("What limits it", *limits)
     searched = weights_text(document.settings) if ranked else ""
     asked = filter(None, (f"Treated: {document.treated.text}.", document.treated.why, searched))
     output.section("What was asked for", *asked, *dice_lines(to_plain(document.labels)))
-    meaning = _MEANING + (_RANGE_MEANING if ranges else "")
+    replicas = any(c.risk.total_interval is None and c.risk.range_text for c in candidates[:_SHOWN])
+    meaning = _MEANING + (_RANGE_MEANING if replicas else "")
     output.section("How to read the numbers", document.numbers.search, meaning)
 
 
@@ -82,43 +93,61 @@ def _trained(document: PlanDocument) -> str:
     return "The bundle does not say what it was trained on, so that nobody can tell what lies outside of it."
 
 
-def _ranking(document: PlanDocument, output: Output, narrow: bool, break_: str) -> Table:
-    """The first protocols as a table; one that the user named has no rank, and no column for it."""
-    candidates = document.plan.candidates
+def _ranking(document: PlanDocument, output: Output) -> Table:
+    """The first protocols as a table; one that the user named has no rank, and no column for it.
+
+    The protocol takes what the other columns leave of a line; its warnings stand below it. On a narrow terminal scores
+    and hazard ratios share the column of the log-risk.
+    """
+    candidates = document.plan.candidates[:_SHOWN]
+    for wide in (output.width >= _WIDE, False):
+        table = _drawn(document, candidates, wide)
+        if output.filled(table, int(document.kind == SEARCHED)):
+            break
+    return table
+
+
+def _drawn(document: PlanDocument, candidates: Sequence[Candidate], wide: bool) -> Table:
     ranked = document.kind == SEARCHED
-    weighed = " and weights" if ranked and any(document.settings.weights.values()) else ""
+    weighed = ranked and any(document.settings.weights.values())
     what = (
-        f"Protocols by predicted risk{weighed} (lower is better; " if ranked else "Predicted outcome of your protocol ("
+        f"Protocols by predicted risk{' plus weights' if weighed else ''} (lower is better; "
+        if ranked
+        else "Predicted outcome of your protocol ("
     )
     table = Table(title=f"{what}simulated, research use only)")
     if ranked:
         table.add_column("#", justify="right", no_wrap=True)
-    table.add_column("Protocol", overflow="fold", min_width=12 if narrow else 20)
-    scored = bool(weighed) and not narrow
-    if scored:
+    table.add_column("Protocol", overflow="fold")
+    if weighed and wide:
         table.add_column("Score", justify="right", no_wrap=True)
-    ranges = f" (range{break_}of replicas)" if any(c.risk.range_text for c in candidates[:_SHOWN]) else ""
-    table.add_column(f"Log-risk, hazard{break_}ratio{ranges}", no_wrap=True)
+    table.add_column(f"Log-risk\n({_spread_of(candidates)})", no_wrap=True)
+    if wide:
+        table.add_column(f"Hazard ratio\n({_spread_of(candidates)})", no_wrap=True)
     table.add_column("Viable tumour", justify="right", no_wrap=True)
-    table.add_column(f"Median{break_}survival", justify="right", no_wrap=True)
-    if not narrow:
-        table.add_column("Warnings", overflow="fold")
+    table.add_column("Median survival\n(90 %)" if wide else "Median\nsurvival\n(90 %)", justify="right", no_wrap=True)
     groups = [one.group for one in document.plan.standings]
-    for n, candidate in enumerate(candidates[:_SHOWN]):
+    for n, candidate in enumerate(candidates):
         if ranked and n and groups and groups[n] != groups[n - 1]:
             table.add_section()  # what is told apart stands below a line
-        number, protocol, *cells = _row(candidate, break_, narrow)
-        rank, score = [number] if ranked else [], [_score(candidate)] if scored else []
-        output.row(table, *rank, protocol, *score, *cells)
+        rank = [str(candidate.rank)] if ranked else []
+        score = [_score(candidate)] if weighed and wide else []
+        cells = _row(candidate, wide)
+        Output.row(table, *rank, cells[0], *score, *cells[1:])
     return table
+
+
+def _spread_of(candidates: Sequence[Candidate]) -> str:
+    """What the second line of a risk is, for the head of its column."""
+    return "95 %" if any(c.risk.total_interval for c in candidates) else "replicas"
 
 
 def _beside(pair: Beside, output: Output) -> None:
     """The user's protocol beside the first one, what each action moved, and what a single swap does."""
     mine, first = pair.mine, pair.first
     rows = [
-        (who, c.described, c.risk.text, f"{c.tumour_change.viable_change_percent:+.0f} %",
-         months(c.risk.median_survival_months))
+        (who, c.described, "; ".join(filter(None, (c.risk.text, interval_text(c.risk)))),
+         f"{c.tumour_change.viable_change_percent:+.0f} %", months_text(c.risk))
         for who, c in (("Yours", mine), ("First by MeWM", first))
     ]  # fmt: skip
     columns = ("", "Protocol", "Predicted risk", "Viable tumour", "Median survival")
@@ -155,25 +184,34 @@ def rule_lines(candidate: Candidate) -> list[str]:
     return ["Rules that rank 1 touches: none; all were asked."] if asked else []
 
 
-def _row(candidate: Candidate, break_: str, narrow: bool) -> list[str]:
+def _row(candidate: Candidate, wide: bool) -> list[str]:
+    """Protocol with its warnings, log-risk, hazard ratio (where it has a column), viable tumour and median survival."""
     risk, change = candidate.risk, candidate.tumour_change
-    span = f"{break_}({risk.range_text})" if risk.range_text else ""
-    warnings = ", ".join(w.rule for w in candidate.warnings)
-    if candidate.unjudged:
-        count = sum(map(len, candidate.unjudged.values()))
-        warnings = f"{warnings or 'none'} ({count} not judged)"
-    # on a narrow terminal a cell takes two lines, and the warnings are below the protocol
-    under = f"\n({warnings})" if narrow and warnings else ""
-    row = [
-        str(candidate.rank),
-        candidate.described + under,
-        f"{risk.log_risk:+.2f}, HR {risk.hazard_ratio:.2f}{span}"
-        + (f"\nscore {_score(candidate)}" if narrow and candidate.utility is not None else ""),
-        f"{change.viable_ml_before:.1f} to {change.viable_ml_after:.1f} ml{break_}"
-        f"({change.viable_change_percent:+.0f} %)",
-        months(risk.median_survival_months),
-    ]
-    return row if narrow else [*row, warnings]
+    touched: dict[str, list[str]] = {}
+    for one in candidate.warnings:
+        touched.setdefault(one.severity, []).append(one.rule)
+    told = [*(f"{severity}: {', '.join(rules)}" for severity, rules in touched.items()), unjudged_count(candidate)]
+    warnings = "; ".join(filter(None, told))
+    ends = risk.total_interval or (risk.interval if len(risk.replicas) > 1 else None)
+    log = [f"{risk.log_risk:+.2f}", f"({span(ends)})" if ends else ""]
+    ratio = [f"HR {risk.hazard_ratio:.2f}", f"({span(ends, as_ratio=True)})" if ends else ""]
+    if not wide and candidate.utility is not None:
+        ratio.append(f"score {_score(candidate)}")
+    percent = f"({change.viable_change_percent:+.0f} %)"
+    before, after = f"{change.viable_ml_before:.1f}", f"{change.viable_ml_after:.1f}"
+    spread = risk.median_interval_months
+    median = [months(risk.median_survival_months)]
+    if spread is not None:
+        last = risk.months[-1]
+        median.append(f"({' to '.join(f'{end:.1f}' if end is not None else f'over {last:.0f}' for end in spread)})")
+    cells = (
+        [candidate.described, f"({warnings})" if warnings else ""],
+        log if wide else [*log, *ratio],
+        *([ratio] if wide else []),
+        [f"{before} to {after} ml", percent] if wide else [f"{before} to", f"{after} ml", percent],
+        median,
+    )
+    return ["\n".join(filter(None, lines)) for lines in cells]
 
 
 def _score(candidate: Candidate) -> str:
@@ -235,7 +273,7 @@ def lesions(result: Mapping[str, Any], output: Output) -> None:
          f"{treated[one['index']]:.0f} %" if one["index"] in treated else "no", one["location"])
         for one in listed[:_SHOWN]
     ]  # fmt: skip
-    output.rows("Lesions, largest first", ("#", "Volume", "RECIST", "Treated", "Place"), rows)
+    output.rows("Lesions, largest first", ("#", "Volume", "Diameter", "Treated", "Place"), rows)
     if len(listed) > _SHOWN:
         output.result(f"... and {len(listed) - _SHOWN} smaller ones (--json lists all).")
     output.result(result["treated"]["why"])

@@ -39,9 +39,9 @@ from MeWMLib.core.errors import (
     output_error,
 )
 from MeWMLib.core.grids import placed_on, turned_like
-from MeWMLib.core.image_files import DETACHED, SUFFIXES, copy_written, read_image_file
+from MeWMLib.core.image_files import DETACHED, SUFFIXES, copy_written, read_header, read_image_file
 from MeWMLib.core.itk_state import quiet_itk
-from MeWMLib.core.marks import marks_of, provenance_of
+from MeWMLib.core.marks import marks_of, provenance_of, provenance_of_series
 from MeWMLib.core.records import to_plain
 from MeWMLib.core.tissue_labels import first_layer, layered
 from MeWMLib.core.volume import PHASES, Geometry, LabelMap, Provenance, Volume
@@ -134,6 +134,21 @@ def _as_ct(volume: Volume) -> Volume:
         volume = volume.with_array(np.maximum(array, np.array(PADDING_HU, dtype=array.dtype)))
     require_ct_range(volume.array)
     return volume
+
+
+def labels_made_by(path: Path) -> Provenance | None:
+    """Of which simulated outcome a file says that it holds the labels; None for any other one.
+
+    Raises:
+        MeWMError: as `read_labels`.
+    """
+    path = Path(path)
+    with _reading(path):
+        segmentation = segmentation_in(path)
+    if segmentation is not None:
+        # every DICOM SEG is derived
+        return provenance_of_series(segmentation.description, ("DERIVED",))
+    return provenance_of(read_header(path)[2])
 
 
 def read_labels(

@@ -32,9 +32,9 @@ def provenance_of(metadata: Mapping[str, str]) -> Provenance | None:
         UnreadableFileError: it is marked as simulated and does not say by what.
     """
     if metadata.get("descrip") == NIFTI_MARK:
-        return Provenance("not told by a NIfTI file", 0, "", "")
+        return Provenance("a protocol that its file does not name", 0, "", "")
     if STUDY_KEY in metadata:
-        return Provenance("not told within a reader study", 0, "", "")
+        return Provenance("a protocol that a reader study does not name", 0, "", "")
     if metadata.get("MeWM_SIMULATED") != "1":
         return None
     try:

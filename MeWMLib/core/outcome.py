@@ -155,11 +155,20 @@ class CrossCheck:
         if self.volumes_differ:
             both += f", which DIFFER by more than {self.tolerance_ml:.1f} ml"
         if len(self.risk_by) > 1:
-            ratios = ", ".join(f"{math.exp(risk):.2f} by {name}" for name, risk in self.risk_by.items())
-            both += f"; hazard ratio by what it is judged on: {ratios}"
+            ratios = ", ".join(f"{math.exp(risk):.2f} by {_JUDGED.get(n, n)}" for n, risk in self.risk_by.items())
+            both += f"; the hazard ratio is {ratios}"
             if self.risks_apart > RISK_TOLERANCE:
-                both += ", which DIFFER: the risk depends on what is believed"
+                percent = 100 * (math.exp(self.risks_apart) - 1)
+                both += f": the highest is {percent:.0f} % above the lowest, so the risk depends on which is believed"
         return both
+
+
+#: What the hazard ratio goes by, for each judge of `PlanSettings.judge`.
+_JUDGED = {
+    "image": "the volume measured in the image",
+    "model": "the volume that the model predicts",
+    "assistant": "what the segmenter outlines in the image",
+}
 
 
 @dataclass(frozen=True)
@@ -295,7 +304,7 @@ class Risk:
         """The log-risk with 95 %, by `uncertainty`; None where nothing is known of what replicas do not show."""
         if self.unseen is None:
             return None
-        reach = _NINETY_FIVE * self.uncertainty
+        reach = NINETY_FIVE * self.uncertainty
         return self.log_risk - reach, self.log_risk + reach
 
     @property
@@ -328,9 +337,9 @@ class Risk:
         return f"Risk({self.text}, {f'{count} replicas from {self.range_text}' if count > 1 else 'one replica'})"
 
 
-#: Deviations within which 90 % of a normal distribution lies.
+#: Deviations within which 90 % and 95 % of a normal distribution lie.
 _NINETY = 1.645
-_NINETY_FIVE = 1.959964
+NINETY_FIVE = 1.959964
 
 
 def _median(months: Sequence[float], survival: Sequence[float]) -> float | None:

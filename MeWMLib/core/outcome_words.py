@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 from MeWMLib.core.outcome import Risk
 from MeWMLib.core.plan import Candidate, Plan
 from MeWMLib.core.plan_document import PlanDocument
 from MeWMLib.core.protocol import agent
-from MeWMLib.core.written import Criterion, joined, runs_in_words, small_ones
+from MeWMLib.core.written import Criterion, change_in_words, grows, joined, runs_in_words, small_ones
 
 #: A log-risk is printed with two digits: less than half of the last one is no difference.
 _TOLD = 0.005
+#: What a hazard ratio is against: survival is learnt from patients who were drawn.
+AVERAGE_PATIENT = "the average synthetic patient"
+
+
+def interval_text(risk: Risk, as_ratio: bool = False) -> str:
+    """Where the true log-risk (or hazard ratio) lies, such as "95 % interval +0.04 to +1.68".
+
+    Where nothing is known beside the replicas, their range stands there under its own name; one replica has none: "".
+    """
+    ends, name = risk.total_interval, "95 % interval"
+    if ends is None:
+        if len(risk.replicas) < 2:
+            return ""
+        ends, name = risk.interval, f"{len(risk.replicas)} replicas alone"
+    return f"{name} {span(ends, as_ratio)}"
+
+
+def span(ends: tuple[float, float], as_ratio: bool = False) -> str:
+    """Two log-risks such as "+0.04 to +1.68", or as hazard ratios, "1.04 to 5.37"."""
+    return " to ".join(f"{math.exp(end):.2f}" if as_ratio else f"{round(end, 2) + 0.0:+.2f}" for end in ends)
 
 
 def months_text(risk: Risk) -> str:
@@ -44,17 +67,27 @@ def interval_note(risk: Risk) -> str:
     )
 
 
+def same_as_first(plan: Plan) -> str:
+    """The ranks that cannot be told from the first, such as "ranks 2 to 11"; "" for none, or where it was not asked."""
+    same = sum(one.group == 1 for one in plan.standings)
+    return "" if same < 2 else "rank 2" if same == 2 else f"ranks 2 to {same}"
+
+
 def apart_line(plan: Plan) -> str:
     """Whether rank 1 can be told apart from those behind it; "" where that was not asked."""
     standing = plan.standings
-    if len(standing) < 2:
+    if len(standing) < 2 or plan.comparison is None:
         return ""
-    same = sum(one.group == 1 for one in standing)
     chance = f"a probability of {100 * (standing[1].first_is_better or 0):.0f} %"
-    if same == 1:
-        return f"Rank 1 is told apart from the others: it is truly better than rank 2 with {chance}."
-    others = "rank 2" if same == 2 else f"ranks 2 to {same}"
-    return f"Rank 1 CANNOT BE TOLD APART from {others}: it is truly better than rank 2 with {chance}."
+    asked = f"two are told apart from {_percent(plan.comparison.level)} on"
+    if others := same_as_first(plan):
+        return f"Rank 1 CANNOT BE TOLD APART from {others}: it is truly better than rank 2 with {chance} ({asked})."
+    return f"Rank 1 is told apart from the others: it is truly better than rank 2 with {chance} ({asked})."
+
+
+def _percent(share: float) -> str:
+    """Such as "93 %" and "92.5 %"."""
+    return f"{round(100 * share, 1):g} %"
 
 
 def order_lines(plan: Plan) -> list[str]:
@@ -65,7 +98,8 @@ def order_lines(plan: Plan) -> list[str]:
     if (ends := first.total_interval) is not None:
         lines.append(
             "With all that is known to be uncertain (replicas, members of the survival model, what neither shows), "
-            f"the log-risk of rank 1 lies between {ends[0]:+.2f} and {ends[1]:+.2f} with a probability of 95 %."
+            f"the log-risk of rank 1 lies between {ends[0]:+.2f} and {ends[1]:+.2f} with a probability of 95 %, and "
+            f"its hazard ratio between {math.exp(ends[0]):.2f} and {math.exp(ends[1]):.2f}."
         )
     if apart := apart_line(plan):
         lines.append(apart)
@@ -80,15 +114,16 @@ def order_lines(plan: Plan) -> list[str]:
 
 def ratio_text(risk: Risk) -> str:
     """Hazard ratios in words."""
-    told = f"hazard ratio {risk.hazard_ratio:.2f} against the average patient"
+    interval = interval_text(risk, as_ratio=True)
+    told = f"hazard ratio {risk.hazard_ratio:.2f}{f' ({interval})' if interval else ''} against {AVERAGE_PATIENT}"
     treated = risk.hazard_ratio_treated
     if treated is None:
         return told
     percent = 100 * (treated - 1)
     word = "as high as" if abs(percent) < 0.5 else f"{abs(percent):.0f} % {'lower' if percent < 0 else 'higher'} than"
     return (
-        f"{told}, and {treated:.2f} against a tumour that stays as it is (no treatment): at any time the predicted "
-        f"risk of death is {word} with such a tumour"
+        f"{told}, and {treated:.2f} against a tumour that stays as it is: the model predicts a hazard of death {word} "
+        "the one that it predicts for such a tumour, which is a prediction and no effect that was measured"
     )
 
 
@@ -97,11 +132,19 @@ def growth_lines(document: PlanDocument, shown: int) -> list[str]:
     which the same is said."""
     alike: dict[str, list[int]] = {}
     for candidate in document.plan.candidates[:shown]:
-        if found := candidate.tumour_change.growth:
+        if found := [*candidate.tumour_change.growth, *_written_growth(candidate)]:
             alike.setdefault(" ".join(found), []).append(candidate.rank)
     if len(document.plan.candidates) < 2:
         return list(alike)
     return [f"Rank{'s'[: len(ranks) > 1]} {runs_in_words(ranks)}: {text}" for text, ranks in alike.items()]
+
+
+def _written_growth(candidate: Candidate) -> list[str]:
+    """What grows in the written volume, which is one sample and may grow where the mean of the replicas does not."""
+    one = candidate.written
+    if one is None or not grows(one.tumour_ml_before, one.tumour_ml_after):
+        return []
+    return [f"In its written volume the tumour {change_in_words(one.tumour_ml_before, one.tumour_ml_after)}."]
 
 
 def parts_lines(candidate: Candidate) -> list[str]:
@@ -133,14 +176,54 @@ def judgements(document: PlanDocument, candidate: Candidate) -> tuple[Criterion,
     return joined(candidate.written.criteria, small)
 
 
-def written_lines(document: PlanDocument, candidate: Candidate) -> list[str]:
-    """What its written volume shows, and how the published criteria judge it."""
+def written_lines(document: PlanDocument, candidate: Candidate, short: bool = False) -> list[str]:
+    """What its written volume shows, and how the published criteria judge it.
+
+    Args:
+        document: the plan.
+        candidate: one of its protocols.
+        short: tell the first reason of each judgement alone, and where the others are.
+    """
     if candidate.written is None:
         return []
     return [
-        *candidate.written.lines,
-        *(f"Of the simulated outcome, {one.text}." for one in judgements(document, candidate)),
+        *candidate.written.told(has_oil(candidate)),
+        *(
+            f"Of the simulated outcome, {_shortened(one) if short else one.text}."
+            for one in judgements(document, candidate)
+        ),
     ]
+
+
+def _shortened(one: Criterion) -> str:
+    """A judgement with its first reason; the rest stands in plan.json and in the report."""
+    if len(one.reasons) < 2:
+        return one.text
+    return f"{replace(one, reasons=one.reasons[:1]).text}; more on it in plan.json"
+
+
+def picture_words(candidate: Candidate) -> str:
+    """What the written picture shows beside the predicted number, such as "19.0 ml look viable, mRECIST SD".
+
+    "" where no volume was written, or none of it can be told.
+    """
+    if candidate.written is None:
+        return ""
+    seen = candidate.written.seen_viable_ml
+    parts = [] if seen is None else [f"{seen:.1f} ml look viable"]
+    parts += [f"mRECIST {one.category}" for one in candidate.written.criteria if one.name == "mRECIST" and one.category]
+    return ", ".join(parts)
+
+
+def unjudged_count(candidate: Candidate) -> str:
+    """Such as "40 rules not judged"; "" for none."""
+    count = sum(map(len, (candidate.unjudged or {}).values()))
+    return f"{count} rule{'s'[: count != 1]} not judged" if count else ""
+
+
+def has_oil(candidate: Candidate) -> bool:
+    """Whether the protocol gives Lipiodol: without it nothing is said of what it leaves."""
+    return any(agent(a.agent).agent_class == "oil" for a in candidate.protocol.actions)
 
 
 def viable_lines(document: PlanDocument, candidate: Candidate) -> list[str]:
@@ -149,7 +232,7 @@ def viable_lines(document: PlanDocument, candidate: Candidate) -> list[str]:
     if candidate.viable is not None:
         found.append(f"Viable tumour after treatment: {candidate.viable.text}.")
     oil = candidate.tumour_change.oil_ml_after
-    if oil is not None:
+    if oil is not None and has_oil(candidate):
         found.append(f"Lipiodol itself that is simulated to be left: {_oil_text(candidate, oil)}")
     return found
 
@@ -157,9 +240,10 @@ def viable_lines(document: PlanDocument, candidate: Candidate) -> list[str]:
 def _oil_text(candidate: Candidate, oil_ml: float) -> str:
     """The oil that is left beside what was given: the model lets tumour alone hold oil, and what it holds wash out."""
     given = [a.dose for a in candidate.protocol.actions if a.dose and agent(a.agent).agent_class == "oil"]
+    left = f"{oil_ml:.1f} ml" if round(oil_ml, 1) or not oil_ml else "under 0.1 ml"
     if not given:
-        return f"{oil_ml:.2f} ml of oil, spread over the tissue."
-    text = f"{oil_ml:.2f} ml of oil, spread over the tissue, of {given[0]:g} ml given"
+        return f"{left} of oil, spread over the tissue."
+    text = f"{left} of oil, spread over the tissue, of {given[0]:g} ml given"
     if oil_ml >= given[0]:
         return f"{text}."
     return f"{text}; in the model the rest is held by no tumour, or washed out by then."

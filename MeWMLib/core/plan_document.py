@@ -107,7 +107,7 @@ class TreatmentSummary:
         if not self.targets:
             return ""
         percent = dict(zip(self.targets, self.target_percent, strict=False)).get(lesion, 0.0)
-        return "all" if percent > 99.95 else f"{percent:.0f} %" if percent else "no"
+        return "all" if round(percent) >= 100 else f"{percent:.0f} %" if percent else "no"
 
     @property
     def partly(self) -> bool:
@@ -120,7 +120,7 @@ class TreatmentSummary:
         if not self.targets:  # a plan of an older version
             return f"lesion {self.lesion} and what is close to it; {self.share_text} of all tumour"
         shown = [
-            f"{n}" if percent > 99.95 else f"{n} ({percent:.0f} %)"
+            f"{n}" if round(percent) >= 100 else f"{n} ({percent:.0f} %)"
             for n, percent in zip(self.targets, self.target_percent, strict=False)
         ]
         more = f" and {len(shown) - _LISTED} more" if len(shown) > _LISTED else ""
@@ -156,6 +156,8 @@ class PlanDocument:
         asked: what was asked for beside them, by the names of the job's inputs.
         trained_on: what the bundle's networks were trained on, in words; "" where the bundle does not say it. What lies
             outside of it is among the questions.
+        risk_from: names of the covariates of a survival model that looks at nothing else; empty for one that looks at
+            images, and in older plans.
     """
 
     plan: Plan
@@ -184,6 +186,7 @@ class PlanDocument:
     inputs: dict[str, InputUsed] = field(default_factory=dict)
     asked: dict[str, Any] = field(default_factory=dict)
     tables: dict[str, str] = field(default_factory=dict)
+    risk_from: tuple[str, ...] = ()
 
     @property
     def on_maps(self) -> bool:
@@ -198,7 +201,9 @@ class PlanDocument:
     @property
     def numbers(self) -> NumbersExplained:
         """What the numbers of this plan mean."""
-        return NumbersExplained.of(self.settings, self.on_maps, self.treated.outline_after_by)
+        return NumbersExplained.of(
+            self.settings, self.on_maps, self.treated.outline_after_by, self.risk_from, self.kind == SEARCHED
+        )
 
     @property
     def target_centre(self) -> tuple[float, float, float] | None:
@@ -234,6 +239,7 @@ class PlanDocument:
             "labels": to_plain(self.labels),
             "phase": self.phase,
             "trained_on": self.trained_on,
+            "risk_from": list(self.risk_from),
             "inputs": to_plain(self.inputs),
             "asked": dict(self.asked),
             "numbers": to_plain(self.numbers),
@@ -281,9 +287,8 @@ class PlanDocument:
     def provenance(self, candidate: Candidate) -> Provenance:
         """Where the simulated volume of a candidate comes from."""
         bundle = self.bundle
-        return Provenance(
-            candidate.protocol.text, self.seed, bundle.name, bundle.sha256, self.versions, candidate.forbidden
-        )
+        seed = self.seed if candidate.written is None else candidate.written.sample.seed
+        return Provenance(candidate.protocol.text, seed, bundle.name, bundle.sha256, self.versions, candidate.forbidden)
 
 
 def read_document(file: Path) -> PlanDocument:

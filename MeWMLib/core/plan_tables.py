@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ def ranking_rows(document: PlanDocument) -> list[Row]:
 def _ranked(one: Candidate) -> Row:
     risk, change, written = one.risk, one.tumour_change, one.written
     low, high = risk.interval if len(risk.replicas) > 1 else (None, None)
+    total = risk.total_interval or (None, None)
     least, most = risk.median_interval_months or (None, None)
     return {
         "rank": one.rank,
@@ -31,7 +33,11 @@ def _ranked(one: Candidate) -> Row:
         "log_risk_lowest_replica": low,
         "log_risk_highest_replica": high,
         "log_risk_uncertainty": risk.uncertainty,
+        "log_risk_95_low": total[0],
+        "log_risk_95_high": total[1],
         "hazard_ratio": risk.hazard_ratio,
+        "hazard_ratio_95_low": None if total[0] is None else math.exp(total[0]),
+        "hazard_ratio_95_high": None if total[1] is None else math.exp(total[1]),
         "hazard_ratio_against_no_treatment": risk.hazard_ratio_treated,
         "median_survival_months": risk.median_survival_months,
         "median_survival_months_low": least,
@@ -84,12 +90,17 @@ def lesion_rows(document: PlanDocument) -> list[Row]:
     return rows
 
 
-def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows of the same columns as CSV; "" for none."""
+def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> str:
+    """Rows of the same columns as CSV; "" for none.
+
+    Args:
+        rows: by the names of their columns.
+        columns: which of them are written; all without it.
+    """
     if not rows:
         return ""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer = csv.DictWriter(text, list(columns or rows[0]), lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()

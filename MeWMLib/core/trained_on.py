@@ -149,7 +149,7 @@ def outside(training: Training | None, case: CaseFacts) -> tuple[Question, ...]:
         text = f"The contrast phase {what}; the networks were trained on {' and '.join(training.phases)} scans."
         found.append(Question(f"{TOPIC}phase", WARNING, _said(text)))
     if training.real_pairs == 0 and not case.synthetic:
-        text = "No real scan after treatment was among what the networks were trained on, and this patient is real."
+        text = "No real scan after treatment was among what the networks were trained on."
         found.append(Question(f"{TOPIC}patients", WARNING, _said(text)))
     return tuple(found)
 
@@ -174,6 +174,8 @@ def _beyond(
         return []
     unit = f" {unit}" if unit else ""
     value = max(above) if above else min(below)
+    # rounding alone asks nothing, but what is counted is counted as in every other list of the lesions
+    above, below = [v for v in values if v > high], [v for v in values if v < low]
     trained = f"(the bundle was trained on {low:g} to {high:g}{unit})"
     if len(values) == 1 or topic not in _ENDS:
         of = " of the lesion" if topic in _ENDS else ""

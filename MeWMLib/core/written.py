@@ -182,9 +182,12 @@ class WrittenNumbers:
         """JSON-ready form."""
         return record_to_plain(self)
 
-    @property
-    def lines(self) -> list[str]:
-        """What a reader is told of the written volume, in sentences."""
+    def told(self, oil: bool = True) -> list[str]:
+        """What a reader is told of the written volume, in sentences.
+
+        Args:
+            oil: the protocol gives Lipiodol; without it nothing is said of what it hides and where it is.
+        """
         found = [
             f"The written volume is a sample, {self.sample.text}. Measured in it and its labels: tumour "
             f"{change_in_words(self.tumour_ml_before, self.tumour_ml_after)}."
@@ -198,16 +201,19 @@ class WrittenNumbers:
             found.append(f"Viable tumour in it, {self.viable_by}: {words}.")
         if self.seen_viable_ml is not None and self.hidden_ml is not None:
             found.append(
-                f"By density alone, as mewm assess reads a CT, {self.seen_viable_ml:.1f} ml of the tumour look viable "
-                f"and {self.hidden_ml:.1f} ml cannot be told, mostly beside Lipiodol, which hides what died."
+                f"By density alone, as mewm assess reads a CT, {self.seen_viable_ml:.1f} ml of the tumour look viable"
+                + (f" and {self.hidden_ml:.1f} ml cannot be told" if self.hidden_ml >= 0.05 else "")
+                + (", mostly beside Lipiodol, which hides what died" if oil and self.hidden_ml >= 0.05 else "")
+                + "."
             )
         dense = f"are as dense as Lipiodol ({LIPIODOL_FROM_HU:.0f} HU and more)"
-        oil = f"{self.lipiodol_ml_after:.1f} ml of the tumour {dense}"
+        dense_now = f"{self.lipiodol_ml_after:.1f} ml of the tumour {dense}"
         if self.dense_before_ml >= 0.05:
-            oil += f", of which {self.dense_before_ml:.1f} ml were so before treatment"
+            dense_now += f", of which {self.dense_before_ml:.1f} ml were so before treatment"
         if self.lipiodol_outside_ml >= 0.05:
-            oil += f"; {self.lipiodol_outside_ml:.1f} ml of tissue beside its outline became so too"
-        found.append(f"{oil}.")
+            dense_now += f"; {self.lipiodol_outside_ml:.1f} ml of tissue beside its outline became so too"
+        if oil or self.lipiodol_ml_after >= 0.05:
+            found.append(f"{dense_now}.")
         found.append(
             "The longest axial diameter of any lesion in it "
             f"{change_in_words(self.diameter_mm_before, self.diameter_mm_after, unit='mm', digits=0)}."

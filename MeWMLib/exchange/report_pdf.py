@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import MeWMLib
+from MeWMLib.core.caution import cautions_of
 from MeWMLib.core.dicom.packages import package
 from MeWMLib.core.errors import optional_packages
+from MeWMLib.core.outcome_words import interval_text
 from MeWMLib.core.plan_document import PlanDocument
 from MeWMLib.exchange.attributes import coded, short_text
 from MeWMLib.exchange.fingerprint import MANUFACTURER, sign
@@ -65,19 +67,21 @@ def write_pdf(path: Path, study: Study, document: PlanDocument, number: int, pri
 def summary(document: PlanDocument, private: bool = False) -> list[str]:
     """The lines of the summary; `private` leaves out what a person typed."""
     lines = ["MeWM plan", "", *textwrap.wrap(document.research_use_only, _COLUMNS), ""]
+    lines += [*textwrap.wrap(" ".join(cautions_of(document)), _COLUMNS), ""]
     if not private:
         lines += [f"Case: {document.case}", *textwrap.wrap(f"Goal: {document.goal}", _COLUMNS), ""]
     found = document.findings
     lines += [f"Liver {found.liver_ml:.0f} ml, tumour {found.tumour_ml:.1f} ml in {len(found.lesions)} lesions", ""]
     for one in found.lesions[:_LISTED]:
         lines.append(f"  lesion {one.index}: {one.volume_ml:.1f} ml, {one.longest_axial_diameter_mm:.0f} mm")
-    lines += ["", f"Treated: {document.treated.text}", "", "Simulated protocols, lowest predicted risk first:", ""]
+    weighed = any(document.settings.weights.values())
+    order = "by predicted risk plus weights" if weighed else "lowest predicted risk first"
+    lines += ["", f"Treated: {document.treated.text}", "", f"Simulated protocols, {order}:", ""]
     for candidate in document.plan.candidates[:_LISTED]:
-        low, high = candidate.risk.interval
         change = candidate.tumour_change
         text = (
-            f"{candidate.rank}. {candidate.protocol.text}: {candidate.risk.text}, {low:+.2f} to {high:+.2f} over "
-            f"{len(candidate.risk.replicas)} replicas; viable tumour {change.viable_ml_before:.1f} to "
+            f"{candidate.rank}. {candidate.protocol.text}: {candidate.risk.text}, "
+            f"{interval_text(candidate.risk) or 'one replica'}; viable tumour {change.viable_ml_before:.1f} to "
             f"{change.viable_ml_after:.1f} ml"
         )
         if (written := candidate.written) is not None:

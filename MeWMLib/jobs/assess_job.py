@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from MeWMLib.cohorts.samples import load_treated
 from MeWMLib.core import io
+from MeWMLib.core.caution import cautions
 from MeWMLib.core.errors import InputError
+from MeWMLib.core.plan_document import RESEARCH_USE_ONLY
 from MeWMLib.core.questions import Question
 from MeWMLib.core.records import to_plain
 from MeWMLib.core.sealed import FILES, sha256_of, write_sealed
@@ -63,8 +65,14 @@ def assess(task: Task) -> dict[str, Any]:
     task.check_cancelled()
     with task.report.stage("assess", "Assessing the risk"):
         image, outline = (post, given) if registered else (found.registered.ct, given and found.labels)
-        risk = ready.world.assess_scan(ready.patient, image, outline)
+        world = ready.world
+        risk = world.comparison.told(world.assess_scan(ready.patient, image, outline))
+    training = world.bundle.manifest.training
+    trained_on = training.text if training is not None else ""
     result = {
+        "research_use_only": RESEARCH_USE_ONLY,
+        "caution": cautions("what follows", trained_on, questions, ready.entry["source"]),
+        "trained_on": trained_on,
         "case": ready.case.name,
         "labels": ready.entry,
         "labels_after": entry,

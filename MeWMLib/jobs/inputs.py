@@ -48,6 +48,16 @@ class Case:
     notes: tuple[str, ...] = ()
 
     @property
+    def synthetic(self) -> bool:
+        """True if the patient was drawn and is nobody; of a file that does not say so nothing is known."""
+        return self.name.startswith(f"{SAMPLE_PREFIX}synthetic") or self.ct.simulated is not None
+
+    @property
+    def phase_by(self) -> str:
+        """Who stated the contrast phase, where the scan came with one."""
+        return "as the sample states it" if self.name.startswith(SAMPLE_PREFIX) else "as its file says"
+
+    @property
     def has_liver(self) -> bool:
         """True if labels were given that hold liver."""
         return self.labels is not None and bool((self.labels.array == LIVER).any())
@@ -210,16 +220,37 @@ def read_labels(job: Job, name: str, grid: Geometry, notes: list[str] | None = N
     """Read the labels of an input onto the grid of their CT.
 
     Labels of the case that hold tumour alone are accepted: the segmenter gives the liver (`Task.labels`).
+
+    Raises:
+        InputError: they are those of a simulated outcome, as its file says.
+        MeWMError: as `core.io.read_labels`.
     """
+    path = Path(job.inputs[name])
+    _require_drawn(path, name)
     text = job.inputs.get("label_values")
     values = io.parse_label_values(text) if text else None
     return io.read_labels(
-        Path(job.inputs[name]),
+        path,
         grid,
         resample=bool(job.inputs.get("resample_labels")),
         values=values,
         tumour_alone=name == "labels",
         notes=notes,
+    )
+
+
+def _require_drawn(path: Path, name: str) -> None:
+    """Refuse the labels of a simulated outcome: they are nobody's, and show no patient."""
+    made_by = io.labels_made_by(path)
+    if made_by is None or made_by.untreated:
+        return
+    remedy = "Give those before treatment (in a plan folder: pre.seg.nrrd)"
+    if name == "post_labels":
+        remedy = "Give labels of the real CT, or leave --post-labels out: the segmenter outlines it"
+    raise InputError(
+        what="The labels are those of a simulated outcome, and show no patient",
+        given=f"{path.name}, simulated after {made_by.protocol}",
+        remedy=remedy,
     )
 
 

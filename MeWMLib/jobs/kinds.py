@@ -94,6 +94,8 @@ def risk_json(risk: Risk) -> dict[str, Any]:
         "risk_interval": list(risk.interval) if len(risk.replicas) > 1 else None,
         "risk_members": members,
         "risk_uncertainty": risk.uncertainty,
+        "risk_total_interval": to_plain(risk.total_interval),
         "median_survival_months": risk.median_survival_months,
+        "median_interval_months": to_plain(risk.median_interval_months),
         "survival": {"months": list(risk.months), "probability": list(risk.survival)},
     }

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from MeWMLib.core.beside import without
+from MeWMLib.core.bundle import Part
 from MeWMLib.core.errors import CancelledError
 from MeWMLib.core.outcome import CrossCheck, Outcome
 from MeWMLib.core.patient import Patient
@@ -38,7 +39,6 @@ from MeWMLib.jobs.inputs import (
     territory_of,
 )
 from MeWMLib.jobs.kept import key_of
-from MeWMLib.jobs.table import SAMPLE_PREFIX
 from MeWMLib.jobs.task import Task
 from MeWMLib.planning.beside import beside
 from MeWMLib.planning.explain import contributions
@@ -99,6 +99,7 @@ class _Work:
             inputs=inputs_used(job, case=self.case.ct),
             asked=asked_for(job),
             trained_on=training.text if training is not None else "",
+            risk_from=_risk_from(bundle.manifest.parts.get("survival")),
         )
 
     @cached_property
@@ -108,8 +109,7 @@ class _Work:
         if training is None:
             return ()
         weeks = self.settings.weeks if self.world.simulator.whole else None
-        synthetic = self.case.name.startswith(f"{SAMPLE_PREFIX}synthetic") or self.case.ct.simulated is not None
-        return question_limits(self.patient, training, self.phase, weeks, synthetic)
+        return question_limits(self.patient, training, self.phase, weeks, self.case.synthetic)
 
     def treated(self) -> TreatmentSummary:
         """What is treated in this session; what the segmenter says of it only after it was asked for an outcome."""
@@ -186,6 +186,12 @@ class _Work:
         # by which judge the risk changes was asked of all replicas, or is not known
         viable = CrossCheck.over(scores) if len(scores) == len(candidate.risk.replicas) else None
         return replace(candidate, files=files, look=shown.look, written=numbers, viable=viable or candidate.viable)
+
+
+def _risk_from(survival: Part | None) -> tuple[str, ...]:
+    """The covariates of a survival model that looks at no image; empty for one that does."""
+    config = survival.config if survival is not None else {}
+    return () if config.get("images", True) else tuple(map(str, config.get("covariates", ())))
 
 
 def plan(task: Task) -> dict[str, Any]:

@@ -166,7 +166,7 @@ class Task:
         labels, entry, noted = self.labels(world, case)
         questions += noted
         if not case.has_liver and labels.tumour.any():
-            questions += self.ask_labels(case.ct, labels)
+            questions += self.ask_labels(case.ct, labels, looked_at=case.labels is not None)
         choice = self._choice(case) if kind_of(self.job.kind).treats else None
 
         def measure() -> Patient:
@@ -218,16 +218,19 @@ class Task:
         from MeWMLib.world.questions import question_scan
 
         notes = tuple(Question("segments", NOTE, f"{note}.") for note in case.notes)
-        questions = self.asked((*notes, *question_scan(case.ct)))
+        questions = self.asked((*notes, *question_scan(case.ct, case.phase_by)))
         if case.labels is None or not case.has_liver:
             return questions
         return questions + self.ask_labels(case.ct, case.labels)
 
-    def ask_labels(self, ct: Volume, labels: LabelMap) -> tuple[Question, ...]:
-        """What labels let one ask; shown to the user, and severe ones stop the job unless it accepts them."""
+    def ask_labels(self, ct: Volume, labels: LabelMap, looked_at: bool = True) -> tuple[Question, ...]:
+        """What labels let one ask; shown to the user, and severe ones stop the job unless it accepts them.
+
+        Without `looked_at` they are the segmenter's, at which nobody has looked.
+        """
         from MeWMLib.world.questions import question_patient
 
-        questions = question_patient(ct, labels, clinical_of(self.job))
+        questions = question_patient(ct, labels, clinical_of(self.job), looked_at)
         require_accepted(questions, bool(self.job.inputs.get("accept_labels")))
         return self.asked(questions)
 
@@ -270,10 +273,12 @@ class Task:
             self.report.log(note, notice=True)
             labels, noted = self.segment(world, case.ct)
             return liver_added(case.labels, labels), labels_entry("user", note), noted
+        # of a patient who was drawn they are known, and no expert's
+        note = f"The sample's {'own' if case.synthetic else 'expert'} labels are used"
         if not wanted:
-            return case.labels, labels_entry("expert", "The sample's expert labels are used"), ()
+            return case.labels, labels_entry("expert", note), ()
         scores = dice_scores(self.segment(world, case.ct)[0], case.labels)
-        note = "The sample's expert labels are used; Dice is that of the segmenter against them"
+        note += "; Dice is that of the segmenter against them"
         return case.labels, labels_entry("expert", note, scores), ()
 
 

@@ -39,6 +39,8 @@ _AIR_HU = -400
 _FAT_HU, _AVERAGE_MM, _FAT_SHARES, _FAT_ML = -50, 4.0, (0.03, 0.06), 5.0
 #: Averaged in the same way, lesions before treatment hold up to 2 % of it; oral contrast is denser.
 _BRIGHT_HU, _BRIGHT_SHARE, _BRIGHT_ML = 200, 0.05, 10.0
+#: Of outlines at which nobody looked, so little is asked about; and so many places are named.
+_BRIGHT_UNSEEN_ML, _BRIGHT_TOLD = 1.0, 3
 #: Less of it is noise, an artery or a calcification.
 _DENSE_ML, _STRANGE_SHARE, _STRANGE_ML = 2.0, 0.05, 0.5
 #: So much of a liver's volume on the left, so far from the middle, is not believed.
@@ -56,12 +58,16 @@ _PHASE_TEXTS = {
 }
 
 
-def question_labels(ct: Volume, labels: LabelMap, before_treatment: bool = True) -> tuple[Question, ...]:
+def question_labels(
+    ct: Volume, labels: LabelMap, before_treatment: bool = True, looked_at: bool = True
+) -> tuple[Question, ...]:
     """Everything that looks wrong with labels and scan, in a fixed order.
 
     Args:
         ct, labels: on one grid.
         before_treatment: the scan was made before any treatment, so that it holds no Lipiodol.
+        looked_at: a person drew the labels or has seen them; what the segmenter alone calls tumour is asked about where
+            a person is told.
 
     Raises:
         GeometryMismatchError: labels and CT are on different grids.
@@ -70,15 +76,20 @@ def question_labels(ct: Volume, labels: LabelMap, before_treatment: bool = True)
     if not labels.array.any():
         return ()
     asked = [*_volumes(labels), *_outside(labels), *_border(labels), *_place(ct, labels)]
-    return (*asked, *_density(ct, labels, before_treatment))
+    return (*asked, *_density(ct, labels, before_treatment, looked_at))
 
 
-def question_phase(ct: Volume) -> tuple[Question, ...]:
+def question_phase(ct: Volume, stated_by: str = "as its file says") -> tuple[Question, ...]:
     """Whether the phase of the scan is another one than the segmenter knows.
 
-    A phase that the user stated counts; else it is guessed from the image, and a guess that is not sure says nothing.
+    A phase that is known with the scan counts; else it is guessed from the image, and a guess that is not sure says
+    nothing.
+
+    Args:
+        ct: the scan.
+        stated_by: who stated the phase of the scan, where it has one.
     """
-    phase, reason, numbers = ct.phase, "as you stated", {}
+    phase, reason, numbers = ct.phase, stated_by, {}
     if phase == "unknown":
         guess = guess_phase(ct)
         if guess.confidence < _PHASE_CONFIDENCE:
@@ -207,7 +218,7 @@ def _place(ct: Volume, labels: LabelMap) -> Iterator[Question]:
         yield Question("up-down", SEVERE, text, {"lung_above_share": round(trunk.lung_above_share, 3)})
 
 
-def _density(ct: Volume, labels: LabelMap, before_treatment: bool) -> Iterator[Question]:
+def _density(ct: Volume, labels: LabelMap, before_treatment: bool, looked_at: bool) -> Iterator[Question]:
     """Fat and air in the liver, air and bone inside lesions, Lipiodol in a liver that was not treated yet."""
     box = ndimage.find_objects(labels.liver.astype(np.uint8))[0]
     wide = tuple(slice(max(s.start - 3, 0), s.stop + 3) for s in box)
@@ -225,14 +236,9 @@ def _density(ct: Volume, labels: LabelMap, before_treatment: bool) -> Iterator[Q
             text = f"{word} is in {100 * share:.0f} % of the lesions ({ml:.1f} ml): the labels may be displaced."
             severity = SEVERE if share > 0.3 else WARNING
             yield Question(topic, severity, text, {"share": round(share, 3), "volume_ml": round(ml, 2)})
-    bright = int((tumour & (averaged >= _BRIGHT_HU)).sum())
-    if before_treatment and bright > _BRIGHT_SHARE * size and bright * voxel > _BRIGHT_ML:
-        text = (
-            f"{bright * voxel:.1f} ml of the lesions ({100 * bright / size:.0f} %) are {_BRIGHT_HU} HU or denser: oral "
-            "contrast in stomach or bowel may have been taken for a lesion, or the patient was treated before."
-        )
-        numbers = {"share": round(bright / size, 3), "volume_ml": round(bright * voxel, 2)}
-        yield Question("bright-lesion", WARNING, text, numbers)
+    start = np.array([s.start for s in wide])
+    if before_treatment:
+        yield from _bright(tumour & (averaged >= _BRIGHT_HU), size, start, labels, looked_at)
     deposits = float((dense & liver & ~bone).sum()) * voxel
     if before_treatment and deposits > _DENSE_ML:
         text = (
@@ -240,6 +246,33 @@ def _density(ct: Volume, labels: LabelMap, before_treatment: bool) -> Iterator[Q
             "treated before, and what is simulated is a first treatment."
         )
         yield Question("lipiodol", WARNING, text, {"volume_ml": round(deposits, 2)})
+
+
+def _bright(bright: Mask, size: int, start: NDArray[np.intp], labels: LabelMap, looked_at: bool) -> Iterator[Question]:
+    """What of the lesions, (K, J, I) from voxel `start` on, is too dense for tumour; of how many voxels they are.
+
+    Calcium and Lipiodol of an earlier session are as dense, so that it is a question; nobody but a person can tell.
+    """
+    count, voxel = int(bright.sum()), labels.geometry.voxel_ml
+    if count <= _BRIGHT_SHARE * size or count * voxel <= (_BRIGHT_ML if looked_at else _BRIGHT_UNSEEN_ML):
+        return
+    pieces = cc3d.connected_components(bright, connectivity=26)
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    listed = []
+    for n, piece in enumerate(np.argsort(-sizes, kind="stable")[:_BRIGHT_TOLD]):
+        if n == 0 or sizes[piece] * voxel >= _STRANGE_ML:
+            r, a, s = labels.geometry.to_ras(np.argwhere(pieces == piece).mean(axis=0) + start)
+            listed.append(f"{sizes[piece] * voxel:.1f} ml at ({r:.0f}, {a:.0f}, {s:.0f})")
+    text = (
+        f"{count * voxel:.1f} ml of the lesions ({100 * count / size:.0f} %) are {_BRIGHT_HU} HU or denser: oral "
+        "contrast in stomach or bowel may have been taken for a lesion, the patient may have been treated before, or "
+        f"it is calcium: {'; '.join(listed)} (R, A, S in mm)."
+    )
+    if not looked_at:
+        text += " Nobody has looked at these outlines: they are the segmenter's."
+    numbers = {"share": round(count / size, 3), "volume_ml": round(count * voxel, 2)}
+    yield Question("bright-lesion", WARNING if looked_at else SEVERE, text, numbers)
 
 
 def _averaged(hu: NDArray[Any], labels: LabelMap) -> NDArray[np.float32]:

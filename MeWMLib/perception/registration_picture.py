@@ -29,6 +29,16 @@ LEGEND = (
     "liver before green, after red; tumour before yellow, after violet."
 )
 
+#: Length of the scale; height of a line of text and of its letters, in pixels.
+SCALE_MM, _LINE, _LETTER = 50.0, 20, 13
+_WHITE = (255, 255, 255)
+_TITLES = ("before", "after, registered", "fields of both in turn")
+#: Below the picture: words with their colours, line by line; short ones, since a picture of a small liver is narrow.
+_KEY = (
+    (("liver before", COLOURS[0]), ("after", COLOURS[1]), ("tumour before", COLOURS[2]), ("after", COLOURS[3])),
+    ((f"window {WINDOW_HU[1] - WINDOW_HU[0]:.0f}, level {sum(WINDOW_HU) / 2:.0f} HU; research use only", _WHITE),),
+)
+
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
@@ -42,7 +52,7 @@ def registration_picture(before: Volume, labels: LabelMap, found: Registered, af
         after: labels after on that grid, or None.
 
     Returns:
-        (H, W, 3) in radiological order: the patient's right is on the left.
+        (H, W, 3) in radiological order: the patient's right is on the left, as letters say; with a scale and a key.
     """
     slice_mm = float(max(before.geometry.spacing))
     grid = box_geometry(before.geometry, (slice_mm, PIXEL_MM, PIXEL_MM))
@@ -64,7 +74,38 @@ def registration_picture(before: Volume, labels: LabelMap, found: Registered, af
                     if m is not None]  # fmt: skip
         tiles = [_outlined(first, outlines), _outlined(second, outlines), board]
         lines.append(np.concatenate([tile[rows, columns] for tile in tiles], axis=1))
-    return np.concatenate(lines, axis=0)
+    return _lettered(np.concatenate(lines, axis=0), SLICES)
+
+
+def _lettered(pixels: Pixels, rows: int) -> Pixels:
+    """The picture between a line of titles and a key, with the patient's sides in every tile and a scale."""
+    from PIL import Image, ImageDraw, ImageFont  # highdicom brings Pillow
+
+    high, wide = pixels.shape[:2]
+    tile_high, tile_wide = high / rows, wide / len(_TITLES)
+    image = Image.new("RGB", (wide, _LINE + high + len(_KEY) * _LINE))
+    image.paste(Image.fromarray(pixels), (0, _LINE))
+    draw = ImageDraw.Draw(image)
+    font = ImageFont.load_default(_LETTER)
+
+    def write(x: float, y: float, text: str, anchor: str, colour: tuple[int, int, int] = _WHITE) -> None:
+        draw.text((x, y), text, colour, font, anchor, stroke_width=1, stroke_fill=(0, 0, 0))
+
+    for n, title in enumerate(_TITLES):
+        write((n + 0.5) * tile_wide, _LINE / 2, title, "mm")
+        for row in range(rows):
+            middle = _LINE + (row + 0.5) * tile_high
+            write(n * tile_wide + 4, middle, "R", "lm")
+            write((n + 1) * tile_wide - 4, middle, "L", "rm")
+    right, foot = wide - 8, _LINE + high - 8
+    draw.line((right - SCALE_MM / PIXEL_MM, foot, right, foot), fill=_WHITE, width=3)
+    write(right, foot - 4, f"{SCALE_MM:.0f} mm", "rs")
+    for n, line in enumerate(_KEY):
+        x, y = 6.0, _LINE + high + (n + 0.5) * _LINE
+        for text, colour in line:
+            write(x, y, text, "lm", colour)
+            x += font.getlength(f"{text}   ")
+    return np.array(image)
 
 
 def write_picture(pixels: Pixels, path: Path) -> None:

@@ -49,8 +49,9 @@ _FISSURE = 0.36
 _CAUDATE = (0.7, 0.33)
 #: What tells 2 from 3: height above the pocket against way forwards from it, both in mm.
 _LATERAL_MM = 20.0
-#: A segment is named with a lesion that has so much of its volume in it.
-_NAMED_SHARE = 0.2
+#: A segment (a lobe) is named with a lesion that has so much of its volume in it; where those that are named hold less
+#: of it together than the second number, the lobes are named by their shares.
+_NAMED_SHARE, _NAMED_TOGETHER = 0.2, 2 / 3
 _SIDE = {s: "right lobe" if s >= "5" else "left lobe" if s >= "2" else "caudate lobe" for s in SEGMENTS}
 
 
@@ -163,11 +164,22 @@ def shares_of(codes: Codes) -> dict[str, float]:
 
 
 def place_in_words(shares: Mapping[str, float], approximate: bool = True) -> str:
-    """Such as "about segments 5, 8 (right lobe)", of the segments that hold a fifth or more; "" without segments."""
+    """Such as "about segments 5, 8 (right lobe)", of the segments that hold a fifth or more; "" without segments.
+
+    A lesion that lies in so many that those named would be a part of it has its lobes named, by their shares.
+    """
+    lobes: dict[str, float] = {}
+    for segment, share in shares.items():
+        lobes[_SIDE[segment]] = lobes.get(_SIDE[segment], 0.0) + share
     held = [segment for segment, share in shares.items() if share >= _NAMED_SHARE] or list(shares)[:1]
     if not held:
         return ""
     sides = {_SIDE[segment] for segment in held}
+    large = {name: share for name, share in lobes.items() if share >= _NAMED_SHARE}
+    if sum(shares[segment] for segment in held) < _NAMED_TOGETHER or not set(large) <= sides:
+        by_share = sorted(large or lobes, key=lambda name: -lobes[name])
+        named = ", ".join(f"{name} {100 * lobes[name]:.0f} %" for name in by_share)
+        return f"{'about ' if approximate else ''}{named}"
     lobe = "both lobes" if {"right lobe", "left lobe"} <= sides else " and ".join(sorted(sides, reverse=True))
     return f"{'about ' if approximate else ''}{in_words(held)} ({lobe})"
 

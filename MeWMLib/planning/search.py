@@ -179,9 +179,9 @@ class Memo:
         """True if all replicas of the protocol were judged."""
         return protocol in self._scores
 
-    def key(self, protocol: Protocol) -> tuple[float, str]:
-        """Sort key: score, then canonical text, so that every order is the same on every machine."""
-        return self._scores[protocol], protocol.text
+    def key(self, protocol: Protocol) -> tuple[float, int, str]:
+        """Sort key: score, then fewer agents, then canonical text, so that every order is the same on every machine."""
+        return self._scores[protocol], len(protocol.actions), protocol.text
 
     def risks(self, protocol: Protocol) -> dict[int, float]:
         """Log-risk of each replica that was judged so far."""

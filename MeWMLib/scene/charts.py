@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+import math
 import textwrap
 from collections.abc import Sequence
 
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
+from MeWMLib.core.outcome import NINETY_FIVE
+from MeWMLib.core.outcome_words import AVERAGE_PATIENT
 from MeWMLib.core.plan import Candidate, SearchStep, way_to_best
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.scene.survival_curves import last_month
@@ -62,21 +66,23 @@ def short(protocol: str, width: int = 46) -> str:
             lines.append(part)
         else:
             lines[-1] = longer
-    return "\n".join("\n".join(textwrap.wrap(line, width)) for line in lines)
+    wrapped = (textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) for line in lines)
+    return "\n".join("\n".join(parts) for parts in wrapped)
 
 
 def risk_chart(candidates: Sequence[Candidate]) -> bytes:
     """PNG: for each protocol, best on top, the replicas, their mean, and the 95 % interval of the log-risk.
 
-    Where nothing is known beside the replicas, their range stands in its place.
+    Where nothing is known beside the replicas, their range stands in its place. A legend says which is which.
     """
     shown = candidates[:MAX_PROTOCOLS]
+    total = any(c.risk.total_interval for c in shown)
     names = [f"{c.rank}.  {short(c.protocol.text, 58)}" for c in shown]
     # a name of several lines needs as many; a row's place is in its middle
     heights = [0.42 + 0.17 * name.count("\n") for name in names]
     places = [sum(heights[:n]) + heights[n] / 2 for n in range(len(shown))]
     with mpl.rc_context(STYLE):
-        figure = new_figure(9.2, 1.1 + max(sum(heights), 0.42))
+        figure = new_figure(9.2, 1.4 + max(sum(heights), 0.42))
         axes = figure.add_subplot()
         for row, candidate in zip(places, shown, strict=True):
             colour = BEST if candidate is shown[0] else OTHER
@@ -93,12 +99,24 @@ def risk_chart(candidates: Sequence[Candidate]) -> bytes:
         axes.grid(axis="x", color=FAINT, linewidth=0.7)
         axes.set_axisbelow(True)
         axes.spines["left"].set_visible(False)
-        axes.set_xlabel("log hazard ratio against the average patient  (\N{LEFTWARDS ARROW} lower is better)")
+        axes.set_xlabel(f"log hazard ratio against {AVERAGE_PATIENT}  (\N{LEFTWARDS ARROW} lower is better)")
+        marks = [Line2D([], [], color=GREY, marker="o", markersize=7, linestyle="")]
+        names = ["predicted"]
+        if any(len(c.risk.replicas) > 1 for c in shown):
+            marks.append(Line2D([], [], color=GREY, marker="|", markersize=9, linestyle=""))
+            names.append("each replica (a simulation with its own seed)")
+        if total or any(len(c.risk.replicas) > 1 for c in shown):
+            marks.append(Line2D([], [], color=GREY, linewidth=5, alpha=0.35, solid_capstyle="round"))
+            names.append("95 % interval, all that is uncertain" if total else "range of the replicas")
+        figure.legend(marks, names, loc="outside upper center", ncols=3, frameon=False, labelcolor=INK)
         return png(figure)
 
 
 def survival_chart(candidates: Sequence[Candidate]) -> bytes | None:
-    """PNG: predicted survival of the best protocol against the others; None if no candidate has a curve."""
+    """PNG: predicted survival of the best protocol with its 95 % interval against the others; None without a curve.
+
+    The interval is by `Risk.uncertainty`; it holds for the first alone, and overlaps those of the others.
+    """
     shown = [c for c in candidates[:MAX_PROTOCOLS] if c.risk.months]
     if not shown:
         return None
@@ -107,6 +125,7 @@ def survival_chart(candidates: Sequence[Candidate]) -> bytes | None:
         axes = figure.add_subplot()
         axes.axhline(0.5, color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
         last = last_month(shown)
+        _band(axes, shown[0], last, "" if len(shown) == 1 else f"rank {shown[0].rank}: ")
         for candidate in reversed(shown):
             best = candidate is shown[0]
             axes.plot(
@@ -123,6 +142,19 @@ def survival_chart(candidates: Sequence[Candidate]) -> bytes | None:
         axes.set_xlabel("months after treatment")
         axes.set_ylabel("predicted survival")
         return png(figure)
+
+
+def _band(axes: mpl.axes.Axes, candidate: Candidate, last: float, who: str) -> None:
+    """Where the true curve lies with 95 %: a log-risk that is higher by d raises a curve to the power exp(d)."""
+    risk = candidate.risk
+    if risk.uncertainty <= 0:
+        return
+    months, curve = _until(candidate, last)
+    off = NINETY_FIVE * risk.uncertainty
+    low, high = ([p ** math.exp(d) for p in curve] for d in (off, -off))
+    known = "95 % interval, all that is uncertain" if risk.unseen is not None else "95 % spread of replicas and members"
+    axes.fill_between(months, low, high, color=BEST, alpha=0.15, linewidth=0, label=f"{who}{known}")
+    axes.legend(loc="upper right", frameon=False, labelcolor=INK)
 
 
 def _until(candidate: Candidate, last: float) -> tuple[list[float], list[float]]:
@@ -211,14 +243,14 @@ def tree_chart(tree: Sequence[SearchStep], best: Protocol | None) -> bytes | Non
                     width = 2.0 if one.kept else 0.8
                     order = -1 if not one.kept else 1 if on_way else 0
                     axes.plot([end, stub, x - 0.02], [level, level, y], color=edge, linewidth=width, zorder=order)
-                text = f"{_abbreviated(_added(one.parent, one.child))}  {one.risk:+.2f}"
-                text = text.replace("-", "\N{MINUS SIGN}") if one.risk < 0 else text
+                value = f"{one.risk:+.2f}".replace("-", "\N{MINUS SIGN}")
+                text = f"{_boxed(one.parent, one.child)}  {value}"
                 weight = "bold" if one.kept else "normal"
                 axes.text(
                     x, y, text, va="center", color=colour, fontweight=weight, bbox=_box(colour, one.kept), zorder=3
                 )
                 if one.kept:
-                    here[one.child.text] = (x + _CHARACTER * len(text), x + 0.84, y)
+                    here[one.child.text] = (x + _CHARACTER * max(map(len, text.split("\n"))), x + 0.84, y)
             if hidden:
                 axes.text(x, middle + len(shown) / 2, f"and {hidden} more", color=GREY, va="center")
             place.update(here)
@@ -237,7 +269,7 @@ def _strip(tree: Sequence[SearchStep], steps: Sequence[int], best: Protocol | No
             row = steps.index(one.step)
             axes.plot(one.risk, row, "o", color=BEST, markersize=9)
             axes.annotate(
-                _abbreviated(one.child.text, 60), (one.risk, row), xytext=(0, 9), textcoords="offset points",
+                short(one.child.text, 60), (one.risk, row), xytext=(0, 9), textcoords="offset points",
                 color=BEST, fontweight="bold", ha="left",
             )  # fmt: skip
         axes.set_yticks(range(len(steps)), [f"{n} agent{'s'[: n != 1]}" for n in steps])
@@ -249,13 +281,15 @@ def _strip(tree: Sequence[SearchStep], steps: Sequence[int], best: Protocol | No
         return png(figure)
 
 
-def _abbreviated(text: str, width: int = 30) -> str:
-    """Cut words, not whole agents, so that two protocols of one column do not read alike."""
-    if len(text) <= width:
-        return text
-    parts = text.split(" + ")
-    room = max(4, (width - 3 * (len(parts) - 1)) // len(parts))
-    return " + ".join(p if len(p) <= room else p[: room - 1].rstrip() + "." for p in parts)
+def _boxed(parent: Protocol, child: Protocol, width: int = 30) -> str:
+    """What a box of the tree says: the actions that are new; without doses where two lines do not hold them.
+
+    Nothing is cut inside of a word or a number, so that two protocols of one column do not read alike.
+    """
+    whole = short(_added(parent, child), width)
+    if whole.count("\n") < 2:
+        return whole
+    return short(" + ".join(a.agent for a in child.actions if a not in parent.actions) or child.text, width)
 
 
 def _box(colour: str, kept: bool) -> dict[str, object]:

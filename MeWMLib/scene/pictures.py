@@ -15,7 +15,7 @@ from MeWMLib.core.volume import LabelMap, Volume
 from MeWMLib.scene.annotate import Annotator, png_bytes
 from MeWMLib.scene.colours import ColourMap, deviation_map, difference_map, round_limit
 from MeWMLib.scene.core_app import SlicerCore
-from MeWMLib.scene.framing import framing_of, position_text
+from MeWMLib.scene.framing import MOST_BLACK, black_share, framing_of, position_text
 from MeWMLib.scene.nodes import show_in_window, volume_to_node
 from MeWMLib.scene.segmentations import (
     COLOUR_AFTER,
@@ -141,7 +141,7 @@ class _Studio:
         pictures.append(take("difference", caption, "Difference", both, self.ct, outlines, simulated=best, over=over))
         if best.sd is not None and orientation == AXIAL:
             caption = "Standard deviation over the replicas in HU: bright is where the simulations disagree"
-            title, over = "Uncertainty (SD)", self._deviation(best.sd)
+            title, over = "Spread of simulations (SD)", self._deviation(best.sd)
             pictures.append(
                 take("deviation", caption, title, [_AFTER_KEY], self.ct, [after], simulated=best, over=over)
             )
@@ -151,7 +151,9 @@ class _Studio:
         """The same slice in the same window before treatment and after each protocol."""
         if len(simulated) < 2:
             return []
-        framing = self.target.lesion_framing()
+        near = self.target.lesion_framing()
+        # a large lesion at the border of a scan leaves its own framing half black
+        framing = min((near, framing_of(self.target, self.before, AXIAL)), key=lambda one: _blackness(self.before, one))
         pixels = self._slice(view, framing, "Before", [], self.ct, [self.lesion], scale=1.35)
         pictures = [Picture("protocols", "protocol_00_before", "Before treatment", pixels)]
         for one in simulated:
@@ -239,6 +241,11 @@ class _Studio:
         table = self._keep(colours.to_node(self.core.scene))
         show_in_window(node, colours.high - colours.low, (colours.high + colours.low) / 2, table.GetID())
         return node
+
+
+def _blackness(ct: Volume, framing: Framing) -> tuple[float, float]:
+    """Sort key: how far a picture is blacker than one may be, then its width."""
+    return max(0.0, black_share(ct, framing) - MOST_BLACK), framing.width_mm
 
 
 def _sign(note: Annotator, simulated: KeptCandidate | None) -> None:

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import jinja2
+from markupsafe import Markup
 
+from MeWMLib.core.caution import cautions_of
 from MeWMLib.core.clinical import field_table
 from MeWMLib.core.io import atomic_path
 from MeWMLib.core.liver_function import child_pugh_class
 from MeWMLib.core.outcome_words import (
+    AVERAGE_PATIENT,
     growth_lines,
+    has_oil,
     interval_note,
+    interval_text,
     judgements,
     months_text,
     order_lines,
     parts_lines,
+    picture_words,
     ratio_text,
+    span,
+    unjudged_count,
     viable_lines,
 )
 from MeWMLib.core.patient import Clinical
@@ -27,16 +36,20 @@ from MeWMLib.core.plan import Candidate, Plan
 from MeWMLib.core.plan_folder import NAMED, PlanDocument
 from MeWMLib.core.questions import heading
 from MeWMLib.core.structures import VIEW_LEVEL_HU, VIEW_WINDOW_HU
-from MeWMLib.core.written import change_in_words
+from MeWMLib.core.written import Criterion, change_in_words
 from MeWMLib.scene import charts, search
 from MeWMLib.scene.pictures import GROUPS, Picture
 from MeWMLib.scene.viewer_pack import Packed
 from MeWMLib.scene.viewer_page import LEFT_OUT, ViewerParts
 
 MAX_ROWS = 20
+#: The settings that count where one protocol is simulated and nothing is searched.
+_OF_ONE = ("replicas", "steps", "guidance", "weeks", "judge")
 #: Protocols beside the viewer.
 MAX_CHOICES = 6
 _MINUS = "\N{MINUS SIGN}"
+#: A hyphen before a number, which is a minus.
+_HYPHEN = re.compile(r"(?<![\w.,;:/-])-(?=\d)")
 
 
 #: What the numbers of an outcome are of, by whether some tumour is not treated.
@@ -49,6 +62,13 @@ _SCOPE = {
 def signed(value: float, digits: int = 2) -> str:
     """A number with its sign, with a real minus."""
     return f"{value:+.{digits}f}".replace("-", _MINUS)
+
+
+def with_minus(value: object) -> object:
+    """What the page prints: a text of ours has a hyphen before a negative number, the page a minus."""
+    if isinstance(value, str) and not isinstance(value, Markup) and "-" in value:
+        return _HYPHEN.sub(_MINUS, value)
+    return value
 
 
 def tissue_ml(candidate: Candidate) -> str:
@@ -82,16 +102,16 @@ def best_in_words(plan: Plan, named: bool = False, weighed: bool = False, partly
     best = plan.candidates[0]
     risk, change = best.risk, best.tumour_change
     of = f"Of {plan.evaluated} simulated protocols (partial ones included) this one "
-    of += "is ranked first by risk and weights, with a " if weighed else "has the lowest predicted risk: a "
+    of += "is ranked first by risk plus weights, with a " if weighed else "has the lowest predicted risk: a "
     count = len(risk.replicas)
-    ranged = (
-        f", from {signed(risk.interval[0])} to {signed(risk.interval[1])} over {count} replicas, which are simulations "
-        "of it with different seeds"
-        if count > 1
-        else ", from one simulation, which has no range"
-    )
+    interval = f" ({interval_text(risk)})" if risk.total_interval else ""
     sentences = [
-        f"{'Its predicted risk is a ' if named else of}log-risk of {signed(risk.log_risk)}{ranged}: {ratio_text(risk)}."
+        f"{'Its predicted risk is a ' if named else of}log-risk of {signed(risk.log_risk)}{interval}: "
+        f"{ratio_text(risk)}.",
+        f"Its {count} replicas, which are simulations of it with different seeds, alone lie from "
+        f"{signed(risk.interval[0])} to {signed(risk.interval[1])}."
+        if count > 1
+        else "It was simulated once, so that there is no range of replicas.",
     ]
     if risk.months:
         sentences.append(f"Predicted median survival: {months_text(risk)}. {interval_note(risk)}")
@@ -161,10 +181,19 @@ def render_report(
         # Everything in a plan may come from a user: the goal, the case, the reasons of a language model.
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=with_minus,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(signed=signed, median=months_text)
+    environment.filters.update(
+        signed=signed,
+        median=months_text,
+        interval=interval_text,
+        seen=picture_words,
+        unjudged=unjudged_count,
+        oil=has_oil,
+        ends=_ends,
+    )
     groups: dict[str, list[dict[str, str]]] = {name: [] for name in GROUPS}
     for picture in pictures:
         entry = {"source": _data_uri(picture.png), "caption": picture.caption}
@@ -185,10 +214,13 @@ def render_report(
         best_words=best_in_words(plan, named, weighed, document.treated.partly) if best else [],
         named=named,
         weighed=weighed,
-        weights=f"Ranked by score: log-risk plus weights ({weights})." if weighed else "Ranked by the log-risk alone.",
+        weights=f"Ranked by score, which is log-risk plus weights ({weights}): the first need not have the lowest risk."
+        if weighed
+        else "Ranked by the log-risk alone.",
         candidates=plan.candidates[:MAX_ROWS],
         standings=plan.standings,
-        judged=judgements(document, best) if best else (),
+        judged=[_folded(one) for one in judgements(document, best)] if best else [],
+        level=None if plan.comparison is None else f"{round(100 * plan.comparison.level, 1):g} %",
         left_out=max(0, len(plan.candidates) - MAX_ROWS),
         clinical=clinical_rows(document.clinical),
         agents=[(kind, name, space.reasons.get(name, "")) for kind, names in kinds for name in names],
@@ -197,7 +229,12 @@ def render_report(
         questions_title=heading(document.questions),
         growth=growth_lines(document, MAX_ROWS),
         viable_words=viable_lines(document, best) if best else [],
-        written=best.written if best else None,
+        written=best.written.told(has_oil(best)) if best and best.written else [],
+        cautions=cautions_of(document),
+        average=AVERAGE_PATIENT,
+        spread="(95 %)" if best and best.risk.total_interval else "(replicas)",
+        of_one=_OF_ONE,
+        kept_ranks=[one.rank for one in kept if one.files],
         numbers=document.numbers,
         tissue_ml=tissue_ml,
         pruned=search.pruned(plan),
@@ -209,6 +246,19 @@ def render_report(
         notes=list(notes),
         window=f"window {VIEW_WINDOW_HU:.0f} HU, level {VIEW_LEVEL_HU:.0f} HU",
     )
+
+
+def _ends(one: Candidate, as_ratio: bool = False) -> str:
+    """The interval of a risk for a cell, such as "+0.04 to +1.68"; "" where there is none."""
+    risk = one.risk
+    ends = risk.total_interval or (risk.interval if len(risk.replicas) > 1 else None)
+    return "" if ends is None else span(ends, as_ratio)
+
+
+def _folded(one: Criterion) -> tuple[str, str, str, str]:
+    """Name and category of a judgement, the part of its reasons that is read first, and the rest, which is folded."""
+    first, *rest = one.reasons or ("",)
+    return one.name, one.category or "cannot be judged", first, "; ".join(rest)
 
 
 def _choices(kept: Sequence[Candidate]) -> list[Candidate]:

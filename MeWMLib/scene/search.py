@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from MeWMLib.core.outcome_words import AVERAGE_PATIENT
 from MeWMLib.core.plan import Plan, SearchStep, way_to_best
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.scene.plots import BEST, FAINT, OTHER, Colour, Column, add_chart, add_series, add_table
@@ -56,7 +57,7 @@ def search_chart(scene: Any, tree: Sequence[SearchStep], best: Protocol | None) 
     """
     title = "Search: log risk by number of agents (simulated, research use only)"
     most = max(len(s.child.actions) for s in tree)
-    axes = ("agents in the protocol", "log hazard ratio against the average patient")
+    axes = ("agents in the protocol", f"log hazard ratio against {AVERAGE_PATIENT}")
     chart = add_chart(scene, CHART_NAME, title, axes, (0.5, most + 0.5))
     way = way_to_best(tree, best)
     kinds: list[tuple[str, list[SearchStep], int, Colour]] = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from MeWMLib.core.outcome_words import AVERAGE_PATIENT
 from MeWMLib.core.plan import Candidate
 from MeWMLib.core.templates import title_of
 from MeWMLib.scene.plots import FAINT, Column, add_chart, add_series, add_table
@@ -13,6 +14,8 @@ TABLE_NAME = "MeWM ranked protocols"
 CHART_NAME = "MeWM risk by rank"
 _RISK = "log risk"
 _LOW, _HIGH = "log risk, lowest replica", "log risk, highest replica"
+_FROM, _TO = "log risk, 95 % from", "log risk, 95 % to"
+_TOTAL = "the true log risk lies between with 95 %: replicas, survival members and what neither shows"
 _RANGE = "range of the replicas (simulations with different seeds), not a confidence interval"
 
 
@@ -29,9 +32,14 @@ def protocol_table(scene: Any, candidates: Sequence[Candidate]) -> Any:
         Column("rank", [c.rank for c in candidates], int, "1 is the best"),
         Column("protocol", [c.protocol.text for c in candidates], str, "agents with doses"),
         Column("kind", [title_of(c.protocol) for c in candidates], str, "the template that it fits"),
-        Column(_RISK, [r.log_risk for r in risks], float, "mean over the replicas; 0 is the average patient"),
+        Column(_RISK, [r.log_risk for r in risks], float, f"mean over the replicas; 0 is {AVERAGE_PATIENT}"),
         Column("hazard ratio", [r.hazard_ratio for r in risks], float, "exp(log risk): 2 is twice the risk of death"),
     ]
+    if all(r.total_interval for r in risks):
+        columns += [
+            Column(name, [(r.total_interval or r.interval)[n] for r in risks], float, _TOTAL)
+            for n, name in enumerate((_FROM, _TO))
+        ]
     # one replica is a point estimate: a range of it would say nothing
     if any(len(r.replicas) > 1 for r in risks):
         columns += [Column(name, [r.interval[n] for r in risks], float, _RANGE) for n, name in enumerate((_LOW, _HIGH))]
@@ -89,8 +97,10 @@ def risk_chart(scene: Any, table_node: Any) -> list[Any]:
     """
     title = "Risk of the ranked protocols (simulated, research use only)"
     span = (0.5, table_node.GetNumberOfRows() + 0.5)
-    chart = add_chart(scene, CHART_NAME, title, ("rank", "log hazard ratio against the average patient"), span)
-    styles = {_RISK: ("Circle", (0.05, 0.35, 0.65)), _LOW: ("Cross", FAINT), _HIGH: ("Cross", FAINT)}
+    chart = add_chart(scene, CHART_NAME, title, ("rank", f"log hazard ratio against {AVERAGE_PATIENT}"), span)
+    whole = table_node.GetTable().GetColumnByName(_FROM) is not None
+    low, high = (_FROM, _TO) if whole else (_LOW, _HIGH)
+    styles = {_RISK: ("Circle", (0.05, 0.35, 0.65)), low: ("Cross", FAINT), high: ("Cross", FAINT)}
     # no line between ranks: there is nothing between two protocols
     series = [
         add_series(chart, table_node, f"MeWM {column}", ("rank", column), colour, width=0, marker=marker)

@@ -33,7 +33,7 @@ KEYS = (
     ("\N{UPWARDS ARROW} \N{DOWNWARDS ARROW}, wheel", "next slice (Page Up, Page Down: ten)"),
     ("Shift + arrows, click", "move the cross-hair"),
     ("\N{LEFTWARDS ARROW} \N{RIGHTWARDS ARROW}", "fade between before and simulated"),
-    ("1 2 3 4", "before, simulated, difference, uncertainty"),
+    ("1 2 3 4", "before, simulated, difference, spread of the simulations"),
     ("[ ]", "protocol above or below in the ranking"),
     ("L T I B", "window: liver, soft tissue, Lipiodol, bone"),
     ("right drag", "window: width across, level up and down"),

@@ -140,10 +140,12 @@ def assess_pair(
         found = measured_as_it_is(patient.ct, patient.labels, after, labels)
     else:
         found = register(patient.ct, patient.labels, after, settings or Registration(), labels, on_stage)
+    # its numbers are measured on the voxels that it runs on, those of the verdict on the scan's own
+    coarse = f" (on voxels of {(settings or Registration()).spacing_mm:g} mm)" if not registered else ""
     for stage in found.stages:
-        log(f"Registration, {stage.text}")
+        log(f"Registration, {stage.text}{coarse}")
     verdict = judge(found.quality)
-    log(f"Registration: {verdict.word}: {verdict.text}")
+    log(f"Registration: {verdict.word} (on the scan's own voxels): {verdict.text}")
     require_fit(verdict, accepted)
     response = _response(patient, after, labels, found, phases, outlined_by, doubt)
     return Assessment(found, verdict, found.labels(labels), response, phases)

@@ -28,9 +28,9 @@ def question_clinical(clinical: Clinical) -> tuple[Question, ...]:
     return (Question("bilirubin-unit", WARNING, text, {"bilirubin_mg_per_dl": float(bilirubin)}),)
 
 
-def question_scan(ct: Volume) -> tuple[Question, ...]:
-    """What a CT alone lets one ask: whether the segmenter was trained on its phase."""
-    return question_phase(ct)
+def question_scan(ct: Volume, stated_by: str = "as its file says") -> tuple[Question, ...]:
+    """What a CT alone lets one ask: whether the segmenter was trained on its phase, which somebody may have stated."""
+    return question_phase(ct, stated_by)
 
 
 def question_after(ct: Volume, labels: LabelMap) -> tuple[Question, ...]:
@@ -38,13 +38,17 @@ def question_after(ct: Volume, labels: LabelMap) -> tuple[Question, ...]:
     return question_labels(ct, labels, before_treatment=False)
 
 
-def question_patient(ct: Volume, labels: LabelMap, clinical: Clinical | None = None) -> tuple[Question, ...]:
+def question_patient(
+    ct: Volume, labels: LabelMap, clinical: Clinical | None = None, looked_at: bool = True
+) -> tuple[Question, ...]:
     """What labels on a CT before treatment let one ask; `question_scan` is asked apart.
+
+    Without `looked_at` the labels are the segmenter's and nobody has seen them.
 
     What is as dense as Lipiodol is asked about with the previous sessions that the clinical data state.
     """
     sessions = (clinical or Clinical()).known("previous_tace_sessions")
-    found = question_labels(ct, labels, before_treatment=True)
+    found = question_labels(ct, labels, before_treatment=True, looked_at=looked_at)
     return tuple(_with_sessions(one, sessions) if one.topic == "lipiodol" else one for one in found)
 
 

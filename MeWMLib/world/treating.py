@@ -210,7 +210,8 @@ def _why(session: Session, targets: Targets | None, lesions: _Lesions, fed_share
             text += f" Not fed, so not treated: {_lesion_words(unfed)}."
         if far:
             text += f" Outside of the cube, so not simulated: {_lesion_words(far)}."
-    part = [n for n in session.lesions if session.percent[n] < 99.95]
+    # what rounds to all of it is not said to be a part
+    part = [n for n in session.lesions if round(session.percent[n]) < 100]
     if part:
         shown = ", ".join(f"{n} ({session.percent[n]:.0f} %)" for n in part[:_LISTED])
         text += f" Treated in part: {_lesion_words(part, shown)}."

@@ -67,7 +67,10 @@ def test_predicted_and_measured_viable_volumes_are_compared_with_the_tumour() ->
     assert CrossCheck(3.2, 5.7, 28.7).differ and not CrossCheck(0.1, 0.5, 28.7).differ
     asked = CrossCheck(5.0, 5.1, 20.0, {"image": -0.44, "model": -0.16})
     assert not asked.volumes_differ and asked.differ and asked.risks_apart == pytest.approx(0.28)
-    assert "0.64 by image, 0.85 by model, which DIFFER" in asked.text
+    assert (
+        "the hazard ratio is 0.64 by the volume measured in the image, 0.85 by the volume that the model" in asked.text
+    )
+    assert "the highest is 32 % above the lowest" in asked.text and "DIFFER" not in asked.text
     assert CrossCheck.over([]) is None
     assert CrossCheck.over([ReplicaScore(0.1, (), (), change, (), None, 6.0)]) is None
 

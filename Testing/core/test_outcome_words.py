@@ -1,14 +1,24 @@
 """How sure an order is, in words."""
 
+import math
 from dataclasses import replace
 
 import pytest
 
+from MeWMLib.core.caution import cautions, cautions_of
 from MeWMLib.core.comparison import Comparison
 from MeWMLib.core.outcome import Risk, TumourChange
-from MeWMLib.core.outcome_words import growth_lines, order_lines, parts_lines, viable_lines
+from MeWMLib.core.outcome_words import (
+    growth_lines,
+    interval_text,
+    order_lines,
+    parts_lines,
+    ratio_text,
+    viable_lines,
+)
 from MeWMLib.core.plan import Candidate, Contribution, Plan
 from MeWMLib.core.protocol import Protocol
+from MeWMLib.core.questions import Question
 from Testing.core.plan_data import document
 
 CHANGE = TumourChange(10, 8, 9, 5, 1.0, 40, 38)
@@ -27,6 +37,7 @@ def test_what_cannot_be_told_apart_is_said_with_its_probability() -> None:
     assert "Rank 1 CANNOT BE TOLD APART from ranks 2 to 3: it is truly better than rank 2" in text
     assert f"rank 2 with a probability of {100 * chance:.0f} %" in text
     assert "lies between -0.98 and +0.98 with a probability of 95 %" in text and "synthetic patients" in text
+    assert "(two are told apart from 90 % on)" in text
 
 
 def test_a_clear_first_is_said_to_be_one() -> None:
@@ -89,12 +100,47 @@ def test_what_grows_is_a_line_for_a_rank_and_one_for_those_alike() -> None:
     [
         (
             "Cisplatin + Lipiodol 5 ml",
-            "0.13 ml of oil, spread over the tissue, of 5 ml given; in the model the rest is",
+            "0.1 ml of oil, spread over the tissue, of 5 ml given; in the model the rest is",
         ),
-        ("Cisplatin + Lipiodol", "0.13 ml of oil, spread over the tissue."),
+        ("Cisplatin + Lipiodol", "0.1 ml of oil, spread over the tissue."),
         ("Cisplatin + Lipiodol 0.1 ml", "of 0.1 ml given."),
     ],
 )
 def test_the_oil_that_is_left_stands_beside_what_was_given(given: str, told: str) -> None:
     candidate = Candidate(Protocol.parse(given), Risk((0.0,)), replace(CHANGE, oil_ml_after=0.13))
     assert told in viable_lines(document(), candidate)[-1]
+
+
+def test_without_lipiodol_nothing_is_said_of_oil() -> None:
+    candidate = Candidate(Protocol.parse("LC beads + Epirubicin"), Risk((0.0,)), replace(CHANGE, oil_ml_after=0.0))
+    assert not [line for line in viable_lines(document(), candidate) if "oil" in line]
+
+
+def test_an_interval_says_what_it_is_of() -> None:
+    # SD 0.5: 1.959964 times that on both sides, and the same as hazard ratios
+    known = Risk((0.1, 0.3), unseen=math.sqrt(0.5**2 - 0.02))
+    assert interval_text(known) == "95 % interval -0.78 to +1.18"
+    assert interval_text(known, as_ratio=True) == "95 % interval 0.46 to 3.25"
+    assert interval_text(Risk((0.1, 0.3))) == "2 replicas alone +0.10 to +0.30" and interval_text(Risk((0.1,))) == ""
+    assert interval_text(Risk((0.001 - 0.98,), unseen=0.5)).endswith("to +0.00"), "no negative nothing"
+    told = ratio_text(replace(known, untreated=0.7))
+    assert "95 % interval 0.46 to 3.25) against the average synthetic patient" in told
+    assert "predicts a hazard of death 39 % lower" in told and "no effect that was measured" in told
+
+
+def test_what_stands_above_a_result() -> None:
+    same = plan(0.0, 0.1, 0.15, 2.0).compared(SURE)
+    asked = (
+        Question("limits-lesions", "warning", "A."), Question("x", "severe", "B."), Question("y", "note", "C."),
+    )  # fmt: skip
+    made = document(plan=same, questions=asked, trained_on="9 synthetic patients and 2 real pairs of scans; phases a")
+    assert cautions_of(made) == [
+        "Do not trust a ranking of protocols for a real patient: the model was trained on 9 drawn (synthetic) patients "
+        "and 2 real pairs of scans.",
+        "1 warning on this case, all: outside of what the model was trained on; 1 question about it was accepted "
+        "unanswered.",
+        "Rank 1 cannot be told from ranks 2 to 3.",
+    ]
+    silent = cautions("what follows", "", (), "assistant")
+    assert "does not say what the model was trained on" in silent[0] and "looked at by nobody" in silent[1]
+    assert len(silent) == 2 and len(cautions("what follows", "", (), "user")) == 1

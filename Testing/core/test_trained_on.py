@@ -89,6 +89,8 @@ def test_a_real_patient_is_outside_of_synthetic_ones_and_silence_is_no_limit() -
     synthetic = Training(synthetic_patients=10, real_pairs=0)
     assert [one.topic for one in outside(synthetic, INSIDE)] == ["limits-patients"]
     assert outside(synthetic, replace(INSIDE, synthetic=True)) == ()
+    # of a file nobody knows whether its patient was drawn
+    assert "is real" not in outside(synthetic, INSIDE)[0].text
     assert synthetic.patients == "10 synthetic patients and no real pairs of scans"
     assert outside(None, INSIDE) == () and outside(Training(), INSIDE) == ()
     assert outside(Training(weeks=(3, 9)), replace(INSIDE, weeks=None)) == ()
@@ -105,5 +107,11 @@ def test_specks_do_not_hide_the_mass_at_the_other_end() -> None:
     assert size.numbers == {"diameter": 144.0, "from": 10, "to": 124, "above": 1, "below": 34}
     assert "densest lesion is 300 HU" in density.text
     assert "2 of 4 lesions are denser than 162 HU; 1 of 4 lesions is less dense than 49 HU." in density.text
+    # one rule with every other list of lesions: what is counted has no slack, which only keeps rounding from asking
+    assert (
+        "3 of 4 lesions are smaller than 10 mm"
+        in outside(Training(diameter_mm=(10, 124)), replace(INSIDE, diameters_mm=[4.0, 9.95, 9.99, 10.0]))[0].text
+    )
+    assert outside(Training(diameter_mm=(10, 124)), replace(INSIDE, diameters_mm=[9.95])) == ()
     (low,) = outside(Training(diameter_mm=(10, 124)), replace(INSIDE, diameters_mm=[4.0, 6.0, 30.0]))
     assert "smallest lesion is 4 mm" in low.text and "2 of 3 lesions are smaller than 10 mm" in low.text

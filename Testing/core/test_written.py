@@ -98,11 +98,11 @@ def test_a_written_volume_says_which_sample_it_is_and_carries_its_numbers() -> N
         Sample(4, 3), "portal", 10.0, 12.0, 9.0, 4.0, 6.0, 1.5, 0.7, 30.0, 33.0,
         criteria=(Criterion("mRECIST", None, ("no arterial phase",)),),
     )  # fmt: skip
-    text = " ".join(numbers.lines)
+    text = " ".join(numbers.told())
     assert "of 3 simulated samples the one nearest to their mean (seed 4)" in text
     assert "tumour GROWS from 10.0 to 12.0 ml" in text and "0.7 ml of tissue beside its outline became so too" in text
     seen = replace(numbers, seen_viable_ml=6.5, hidden_ml=1.0)
-    assert "6.5 ml of the tumour look viable" in " ".join(seen.lines)
+    assert "6.5 ml of the tumour look viable" in " ".join(seen.told())
     assert numbers.criteria[0].text == "mRECIST: cannot be judged (no arterial phase)"
     candidate = Candidate(Protocol.parse("Lipiodol"), Risk((0.1,)), TumourChange(1, 1, 1, 1, 1, 1, 1))
     data = {**candidate.to_json(), "written": numbers.to_json()}

@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from MeWMLib.core.bundles import Bundle
+from MeWMLib.core.comparison import Comparison
 from MeWMLib.core.errors import NoTumourError
 from MeWMLib.core.outcome import Outcome, Risk, TumourChange
 from MeWMLib.core.patient import Findings, Lesion, Patient
@@ -56,6 +57,7 @@ class FakeWorld:
 
     device = "cpu"
     simulator = SimpleNamespace(whole=False)
+    comparison = Comparison()
 
     def __init__(self, bundle: Bundle, mishap: str = "") -> None:
         self.bundle, self.mishap = bundle, mishap

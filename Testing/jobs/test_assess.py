@@ -54,6 +54,11 @@ def test_the_result_says_what_was_done_and_found(do, files, tmp_path) -> None:
     assert result["registered_by"] == "user" and result["labels_after"]["source"] == "user"
     assert [m["kind"] for m in result["matches"]] == ["same"] and result["risk"] == 0.5
     assert result["volumes_ml"]["before"]["volume"] > result["volumes_ml"]["after"]["volume"] > 0
+    assert "not a prognosis" in result["research_use_only"] and result["trained_on"] == ""
+    assert result["caution"][0].startswith("Do not trust what follows for a real patient: the bundle does not say")
+    # all that is uncertain, as of a plan: that of one replica and of what nothing shows
+    low, high = result["risk_total_interval"]
+    assert high - low == pytest.approx(2 * 1.959964 * result["risk_uncertainty"]) and result["risk_uncertainty"] > 0.4
     for key in ("recist", "mrecist"):
         assert result[key]["category"] is None and result[key]["reasons"]
     assert result["risk_members"] is None and result["risk_uncertainty"] > 0

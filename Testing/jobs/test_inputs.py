@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 
 from MeWMLib.cohorts.samples import sample_info
@@ -13,7 +14,8 @@ from MeWMLib.core.copies import write_copies
 from MeWMLib.core.errors import InputError, SampleError, SeriesError, UnreadableFileError
 from MeWMLib.core.io import read_volume, write_volume
 from MeWMLib.core.volume import Provenance
-from MeWMLib.jobs.inputs import read_case, read_ct, require_there
+from MeWMLib.core.written import Sample, WrittenNumbers
+from MeWMLib.jobs.inputs import read_case, read_ct, read_labels, require_there
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.table import kind_of
 from Testing.core.plan_data import write_folder
@@ -59,6 +61,41 @@ def test_a_simulated_volume_is_no_patient(phantom, fake, tmp_path):
     drawn = replace(fake.small_ct(), simulated=Provenance("none (tumours planted in a real CT)", 1, "w", "ab" * 32))
     write_volume(drawn, tmp_path / "drawn.nrrd")
     assert read_case(Job("segment", {"case": str(tmp_path / "drawn.nrrd")}, "out"), no_sample).ct.simulated is not None
+
+
+def test_labels_of_a_simulated_outcome_are_nobodys(phantom, tmp_path):
+    folder = write_folder(tmp_path / "plan")
+    copies = [name for kind in ("nifti", "mha") for name in write_copies(folder, kind) if "_01_labels." in name]
+    before = str(folder.path / "pre.nrrd")
+    for name in ("simulated_01.seg.nrrd", *(name for name in copies if not name.endswith(".json"))):
+        path = str(folder.path / name)
+        with pytest.raises(InputError, match="labels are those of a simulated outcome") as caught:
+            read_case(Job("plan", {"case": before, "labels": path}, "out"), no_sample)
+        assert caught.value.given.startswith(Path(name).name) and "pre.seg.nrrd" in caught.value.remedy
+        with pytest.raises(InputError, match="--post-labels"):
+            read_labels(Job("assess", {"post_labels": path}), "post_labels", read_volume(Path(before)).geometry)
+    labels = str(folder.path / "pre.seg.nrrd")
+    assert read_case(Job("plan", {"case": before, "labels": labels}, "out"), no_sample).labels_from == "user"
+    hu, truth = phantom.trunk("portal", tumour_hu=40)
+    series = phantom.Series(hu)
+    ct, sources = series.write(tmp_path / "export"), [series.dataset(n) for n in range(len(hu))]
+    kinds = [("Liver", "10200004", "Liver"), ("Mass", "4147007", "Mass")]
+    seg = phantom.segmentation(tmp_path / "seg.dcm", sources, [truth >= 1, truth == 2], kinds)
+    data = pydicom.dcmread(seg)
+    data.SeriesDescription = "SIMULATED A + B"
+    data.save_as(seg)
+    with pytest.raises(InputError, match="simulated after A"):
+        read_case(Job("plan", {"case": str(ct), "labels": str(seg)}, "out"), no_sample)
+
+
+def test_a_copy_names_the_seed_of_the_sample_that_was_written(tmp_path):
+    """Of several replicas the nearest to their mean is written, and not the first."""
+    folder = write_folder(tmp_path / "plan")
+    document = folder.read()
+    (one,) = document.plan.candidates
+    written = WrittenNumbers(Sample(5, 3), "portal", 9.0, 8.0, 9.0, 1.0, 9.0, 0.0, 0.0, 59.0, 47.0)
+    assert document.provenance(one).seed == 3
+    assert document.provenance(replace(one, written=written)).seed == 5
 
 
 def test_what_is_not_there_is_said_first(tmp_path):

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from MeWMLib.core import io
 from MeWMLib.core.errors import LabelQuestionError
 from MeWMLib.core.plan_folder import PlanFolder
-from MeWMLib.core.volume import LabelMap
+from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.jobs.job import Job
 
 
@@ -55,6 +55,26 @@ def test_swapped_values_stop_every_kind_of_job_unless_they_are_accepted(do, fake
     else:
         # the segmenter of this small world outlines the CT after treatment as the user did the one before
         assert [q["topic"] for q in result["questions"] if not q["topic"].startswith("after-")] == ["swapped"]
+
+
+def test_what_the_segmenter_alone_calls_tumour_is_asked_about_where_it_is_too_dense(do, fake, tmp_path, small_bundle):
+    """Contrast agent in the stomach: nobody has looked at these outlines, so that a person must."""
+    # voxels of 6 mm: what is dense is more than a speck
+    grid = Geometry(fake.SHAPE, np.diag([-6.0, -6.0, 6.0, 1.0]))
+    bright = fake.small_ct().array.copy()
+    bright[4:8, 5:9, 6:11] = 250
+    ct, labels = str(tmp_path / "ct.nrrd"), str(tmp_path / "labels.nrrd")
+    io.write_volume(Volume(bright, grid), Path(ct))
+    io.write_labels(LabelMap(fake.small_labels().array, grid), Path(labels))
+    for kind in ("plan", "simulate", "propose"):
+        out = str(tmp_path / kind) if kind != "propose" else None
+        with pytest.raises(LabelQuestionError, match=r"200 HU or denser.*ml at \(.*--accept-labels"):
+            do(Job(kind, {"case": ct, **KINDS[kind]}, out))
+    result = do(Job("propose", {"case": ct, "accept_labels": True}))
+    assert ("bright-lesion", "severe") in [(q["topic"], q["severity"]) for q in result["questions"]]
+    # whoever gives labels has seen them
+    result = do(Job("propose", {"case": ct, "labels": labels}))
+    assert "severe" not in [q["severity"] for q in result["questions"]]
 
 
 @pytest.mark.parametrize(("bilirubin", "asked"), [(17, "write 1.0."), (4.9, None)])

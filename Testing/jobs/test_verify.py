@@ -136,11 +136,13 @@ def test_every_number_of_an_assessment_can_be_measured_again(assessed, given) ->
     # a number that somebody changed, with all checksums right
     data.pop("sha256")
     data["volumes_ml"]["after"]["volume"] += 1.0
+    data["risk_total_interval"][1] -= 0.5
     write_sealed(data, assessed.parent / "changed.json")
     wrong = [
         one.text for one in verify(assessed.parent / "changed.json", [Path(given["case"]).parent]).findings if one.wrong
     ]
-    assert len(wrong) == 1 and wrong[0].startswith("volumes_ml.after.volume is ")
+    assert len(wrong) == 2 and wrong[0].startswith("risk_total_interval[1] is ")
+    assert wrong[1].startswith("volumes_ml.after.volume is ")
 
 
 @pytest.mark.parametrize("which", ["plan", "assessed"])

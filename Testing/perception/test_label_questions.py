@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -197,6 +199,16 @@ def test_oral_contrast_that_was_taken_for_a_lesion(drawn):
     assert found["bright-lesion"].severity == "warning"
     assert share / 2 < found["bright-lesion"].numbers["share"] <= share
     assert "bright-lesion" not in asked(full, labels, before_treatment=False)
+    # at outlines of the segmenter nobody has looked: a person is asked, and told where
+    unseen = asked(full, labels, looked_at=False)["bright-lesion"]
+    assert unseen.severity == "severe" and "the segmenter's" in unseen.text
+    ml, middle = half.sum() * 0.08, place(hu.shape)[half].mean(axis=0)
+    (said,) = re.findall(r"([\d.]+) ml at \((-?\d+), (-?\d+), (-?\d+)\)", unseen.text)
+    assert ml / 2 < float(said[0]) <= ml and np.allclose([float(x) for x in said[1:]], middle, atol=6)
+    # a twentieth of all lesions is the limit, for both
+    few = hu.copy()
+    few[np.unravel_index(np.flatnonzero(labels == 2)[: int(0.04 * (labels == 2).sum())], hu.shape)] = 240
+    assert "bright-lesion" not in asked(few, labels, looked_at=False)
 
 
 def test_lipiodol_before_treatment(drawn):

@@ -105,6 +105,11 @@ def test_shares_and_their_words():
     assert shares_of(codes) == {"5": 0.5, "8": 0.4, "2": 0.1}
     assert place_in_words(shares_of(codes)) == "about segments 5, 8 (right lobe)"
     assert place_in_words({"4a": 0.5, "8": 0.5}, approximate=False) == "segments 4a, 8 (both lobes)"
+    # a lesion of many segments lies in none of them: its lobes are named, by their shares
+    many = {"8": 0.31, "4a": 0.18, "2": 0.16, "4b": 0.15, "3": 0.11, "5": 0.09}
+    assert place_in_words(many) == "about left lobe 60 %, right lobe 40 %"
+    assert place_in_words({"8": 0.7, "4a": 0.15, "4b": 0.15}) == "about right lobe 70 %, left lobe 30 %"
+    assert place_in_words({"5": 0.3, "6": 0.19, "7": 0.19, "8": 0.19, "2": 0.13}) == "about right lobe 87 %"
     assert place_in_words({"1": 1.0}) == "about segment 1 (caudate lobe)"
     assert place_in_words({}) == ""
 

@@ -205,9 +205,10 @@ def test_regret_shrinks_with_beams() -> None:
     assert 0 <= regret(8) < regret(3) < regret(1)
 
 
-def test_the_tie_goes_to_the_canonical_text() -> None:
+def test_the_tie_goes_to_fewer_agents_and_then_to_the_canonical_text() -> None:
     result = beam_search(FIVE, Once(), each(lambda p: 0.0), rules)
-    assert [p.text for p, _ in result.ranked] == sorted(p.text for p, _ in result.ranked)
+    found = [(len(p.actions), p.text) for p, _ in result.ranked]
+    assert found == sorted(found) and len({count for count, _ in found}) > 1
 
 
 def test_a_shorter_protocol_wins_where_more_makes_it_worse() -> None:

@@ -82,7 +82,7 @@ def test_says_what_the_plan_says(axial_plan):
         assert f"{np.exp(candidate.risk.log_risk):.2f}" in text
     assert "A replica is one simulation of a protocol" in text
     for expected in (
-        "expert labels of the sample",
+        "A note.",
         document.bundle.sha256,
         "seed",
         "Child-Pugh class",
@@ -170,8 +170,8 @@ def test_none_is_said_only_where_all_rules_were_asked(own_plan):
 
     assert "None of the rules objects; all were asked" in asked({})
     text = asked({"allergies": ["allergy", "iodine-allergy-contrast"]})
-    assert "cannot be judged" in text and "allergies (allergy, iodine-allergy-contrast)" in text
-    assert "all were asked" not in text and "2 cannot be judged" in text
+    assert "Not judged: 2 rules" in text and "allergies (allergy, iodine-allergy-contrast)" in text
+    assert "all were asked" not in text and "2 rules not judged" in text and "none (" not in text
     assert "all were asked" not in asked(None)
 
 
@@ -219,14 +219,20 @@ def test_what_moved_the_risk_and_what_was_pruned_is_said(own_plan):
 
 
 def test_a_tree_without_beams_has_a_column_for_each_number_of_agents():
-    from MeWMLib.scene.charts import _abbreviated, tree_chart
+    from MeWMLib.scene.charts import _boxed, short, tree_chart
 
     names = ("Cisplatin + PVA", "Cisplatin + Lipiodol + PVA", "Cisplatin + Mitomycin + Lipiodol + PVA")
     tree = [_step(n, "", name, -n / 7, n == 4) for n, name in enumerate(names, start=2)]
     assert (tree_chart(tree, tree[2].child) or b"").startswith(b"\x89PNG")
-    assert _abbreviated("Cisplatin + Lipiodol") == "Cisplatin + Lipiodol"
-    short = _abbreviated("Hydroxycamptothecin + Raltitrexed + Absolute Alcohol")
-    assert len(short) <= 32 and short.count(" + ") == 2
+    start = Protocol(())
+    assert _boxed(start, Protocol.parse("Cisplatin + Lipiodol")) == "Cisplatin + Lipiodol"
+    dosed = "Cisplatin 100 mg (emulsion) + Mitomycin 10 mg (emulsion) + Lipiodol 14.5 ml + Raltitrexed 4 mg + PVA"
+    # no word and no number is cut, whatever the width
+    for width in (8, 20, 30, 60):
+        assert short(dosed, width).split() == dosed.split()
+    boxed = _boxed(start, Protocol.parse(dosed))
+    assert "".join(filter(str.isdigit, boxed)) == "", "what two lines do not hold stands without doses"
+    assert set(boxed.replace("+", " ").split()) == {"Cisplatin", "Mitomycin", "Lipiodol", "Raltitrexed", "PVA"}
 
 
 def test_way_through_the_tree():
@@ -346,3 +352,89 @@ def test_viable_tumour_by_the_model_and_in_the_image_is_said(own_plan):
     assert (
         "predicted by the model 3.0 ml, measured in the search's image 9.0 ml, which DIFFER by more than 3.0 ml" in text
     )
+
+
+def test_the_page_begins_with_what_not_to_trust(own_plan):
+    """Also where one protocol was simulated: the training, who saw the outlines, warnings, and equal ranks."""
+    asked = [{"topic": t, "severity": "warning", "text": "T.", "numbers": {}} for t in ("limits-diameter", "liver-cut")]
+
+    def change(data):
+        data.update(
+            questions=asked, trained_on="70 synthetic patients and no real pairs of scans; lesions of 1 to 2 mm"
+        )
+        data["labels"]["source"] = "assistant"
+        data["comparison"] = {
+            "gain": 0.8,
+            "error": 5.0,
+            "spread": 0.2,
+            "absolute": 0.4,
+            "level": 0.93,
+            "measured": True,
+        }
+
+    _edit(own_plan, change)
+    page, _, text = _render(own_plan)
+    first = page[page.index('<div class="banner"') : page.index("<main>")]
+    count = len(PlanFolder(own_plan).read().plan.candidates)
+    for expected in (
+        "ranking of protocols for a real patient: the model was trained on 70 drawn (synthetic) patients and no real",
+        "Outlines: found by the segmenter, looked at by nobody.",
+        "2 warnings on this case, 1 of them: outside of what the model was trained on.",
+        f"Rank 1 cannot be told from rank{'s 2 to' if count > 2 else ''} {count}.",
+    ):
+        assert expected in first
+    assert "two are told apart from 93 % on" in text and "that takes a probability of 93 %" in text
+    _edit(own_plan, lambda data: data.update(kind="named", candidates=data["candidates"][:1], comparison=None))
+    page, _, text = _render(own_plan)
+    assert "70 drawn (synthetic) patients" in page[: page.index("<main>")] and "weight" not in text.lower()
+
+
+def test_the_whole_interval_is_what_is_shown(own_plan):
+    """By hand: 95 % of a normal distribution with the variances of replicas, members and the unseen added up."""
+
+    def change(data):
+        for one in data["candidates"]:
+            one["risk_unseen"], one["risk_members"] = 0.4, []
+            one["risk_replicas"] = [0.1, 0.2, 0.3]
+
+    _edit(own_plan, change)
+    page, _, text = _render(own_plan)
+    reach = 1.959964 * np.sqrt(0.4**2 + 0.1**2)
+    ends = [f"{x:+.2f}".replace("-", "\N{MINUS SIGN}") for x in (0.2 - reach, 0.2 + reach)]
+    ratios = [f"{np.exp(x):.2f}" for x in (0.2 - reach, 0.2 + reach)]
+    cards = page[page.index('<div class="facts">') : page.index("</main>")]
+    assert f"95 % interval {' to '.join(ends)}" in cards and f"95 % interval {' to '.join(ratios)}" in cards
+    assert text.count(" to ".join(ends)) > len(PlanFolder(own_plan).read().plan.candidates)
+    assert "simulations of it with different seeds, alone lie from +0.10 to +0.30" in text
+    assert not re.search(r"(?<![\w-])-\d", text), "one kind of minus"
+
+
+def test_numbers_of_model_and_picture_stand_side_by_side(own_plan):
+    from dataclasses import replace
+
+    from MeWMLib.core.written import Criterion, Sample, WrittenNumbers
+
+    folder = PlanFolder(own_plan)
+    document = folder.read()
+    written = WrittenNumbers(
+        Sample(2, 3), "arterial", 60.0, 30.0, 60.0, 1.3, 9.0, 0.0, 0.0, 59.0, 47.0, seen_viable_ml=19.04, hidden_ml=1.0,
+        criteria=(Criterion("mRECIST", "SD", ("first", "second reason")),),
+    )  # fmt: skip
+    first = replace(document.plan.candidates[0], written=written, protocol=Protocol.parse("LC beads + Epirubicin"))
+    plan = replace(document.plan, candidates=(first, *document.plan.candidates[1:]))
+    folder.write(replace(document, plan=plan))
+    page, _, text = _render(own_plan)
+    facts = page[page.index('data-mv-facts="1"') : page.index('data-mv-facts="2"')]
+    assert (
+        "predicted by the model" in facts and "measured in the picture:</em> 19.0 ml look viable, mRECIST SD" in facts
+    )
+    assert "with Lipiodol" not in facts and "beside Lipiodol" not in text, "none is given by this protocol"
+    assert "second reason" in page[page.index("More on it") :]
+
+
+def test_a_page_without_volumes_says_that_it_holds_pictures_of_the_scan(own_plan):
+    from MeWMLib.scene.pictures import Picture
+
+    picture = Picture("axial", "axial_before", "Axial CT", np.zeros((4, 4, 3), np.uint8))
+    assert "holds pictures of a patient's CT" in _render(own_plan, pictures=[picture])[2]
+    assert "of a patient's CT" not in _render(own_plan)[2]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -347,6 +348,12 @@ def test_a_protocol_is_chosen_from_the_ranking(look, reports):
     look.settle()
     assert look.hu("simulated") is None and not _marked(look, CHOSEN)
     assert look.page.is_disabled("[data-mv=show][value=difference]")
+    # it is said where one looks, and can be read there
+    said = look.page.locator("#viewer p.alert:visible")
+    assert f"No simulated CT of rank {without} was kept" in said.text_content()
+    colours = said.evaluate("(one) => [getComputedStyle(one).color, getComputedStyle(one).backgroundColor]")
+    ink, paper = (np.mean([float(x) for x in re.findall(r"\d+", text)[:3]]) for text in colours)
+    assert abs(ink - paper) > 100
 
 
 def test_everything_has_a_key_and_fingers_do_it_too(look, reports, browser):
@@ -496,6 +503,27 @@ def test_it_is_printed_without_the_viewer_and_with_the_pictures(look, reports):
     look.page.evaluate("dispatchEvent(new Event('afterprint'))")
     look.page.emulate_media(media="screen")
     assert look.page.is_visible("#viewer") and not picture.is_visible()
+
+
+_OVER = """() => [...document.querySelectorAll('.scroll, .choice, .fact, .alert')].filter((one) => {
+  if (!one.offsetWidth) return false;
+  const box = one.getBoundingClientRect();
+  return one.scrollWidth > one.clientWidth + 1 || box.right > document.documentElement.clientWidth + 1
+    || [...one.children].some((child) => child.offsetWidth && child.getBoundingClientRect().right > box.right + 1);
+}).map((one) => `${one.className} ${one.textContent.trim().slice(0, 60)}`)"""
+
+
+def test_nothing_is_wider_than_its_place_on_a_screen_and_on_paper(look, reports):
+    """Tables, cards and warnings, from 1024 pixels on and on the width that A4 leaves between its margins."""
+    look.open(reports["usual"] / "report.html")
+    for width in (1024, 1280, 1920):
+        look.page.set_viewport_size({"width": width, "height": 800})
+        assert look.page.evaluate(_OVER) == [], width
+    look.page.emulate_media(media="print")
+    look.page.set_viewport_size({"width": 688, "height": 1000})
+    assert look.page.evaluate(_OVER) == []
+    alert = look.page.evaluate("getComputedStyle(document.querySelector('.banner')).color")
+    assert alert == "rgb(0, 0, 0)", "black on white"
 
 
 def test_a_browser_that_cannot_unpack_says_so(look, reports):

@@ -152,7 +152,13 @@ def test_the_picture_shows_three_slices_in_three_columns(responding: Assessment,
 
     responding.write_picture(patient(*BEFORE), tmp_path / "picture.png")
     pixels = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "picture.png")))
+    # a line of titles above, two lines of a key below
+    titles, key, pixels = pixels[:20], pixels[-40:], pixels[20:-40]
     assert pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.shape[0] % 3 == pixels.shape[1] % 3 == 0
+    assert (titles > 200).any() and (np.ptp(key.astype(int), axis=2) > 100).any() and (key.min(axis=2) > 200).any()
+    # 50 mm in pixels of 0.8 mm, ending 8 pixels from the corner
+    foot = pixels[-8, :, :].min(axis=1) > 200
+    assert foot[-8 - 62 : -8].all() and not foot[-7:].any()
     third = pixels.shape[1] // 3
     coloured = [
         bool((np.ptp(pixels[:, n * third : (n + 1) * third].astype(int), axis=2) > 100).any()) for n in range(3)

@@ -46,6 +46,7 @@ class Segmentation:
         sources: SOPInstanceUIDs of the slices it was drawn on; it may name none.
         frame_of_reference: FrameOfReferenceUID, or "".
         positions: first voxel (LPS mm) of every frame (F, 3).
+        description: SeriesDescription, or "".
     """
 
     path: Path
@@ -55,6 +56,7 @@ class Segmentation:
     segments: tuple[Segment, ...] = ()
     frame_of_reference: str = ""
     positions: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 3)), repr=False, compare=False)
+    description: str = ""
 
 
 def read_segmentation(path: Path) -> Segmentation:
@@ -126,6 +128,7 @@ def _described(path: Path, data: Any) -> Segmentation:
         tuple(segments),
         str(data.get("FrameOfReferenceUID") or ""),
         np.array(positions).reshape(-1, 3),
+        str(data.get("SeriesDescription") or ""),
     )
 
 
