@@ -61,7 +61,7 @@ class Front:
         #: The step that is next; its panel unfolds when it becomes that.
         self._next = ""
         self.keys = Keys(self)
-        self._turns = Turns(self._follow, self._unfold_next)
+        self._turns = Turns(self.desk.poller, self._follow, self._unfold_next)
         self._build(layout)
         # while a job runs, most of what it tells changes nothing elsewhere
         self.desk.on_progress = lambda: self.refresh_soon(self.progress)
@@ -259,7 +259,9 @@ class Front:
         """What every refresh begins with; False where there is nothing to show."""
         if self.parameters is None:
             return False
-        self._banner.setStyleSheet(f"color: {ink(WARNING)}; padding: 6px;")  # the style may have changed
+        style = f"color: {ink(WARNING)}; padding: 6px;"
+        if self._banner.styleSheet != style:  # the user's style has changed; to set it lays all panels out anew
+            self._banner.setStyleSheet(style)
         self._ct.follow()
         self._edits.follow(self.parameters.segmentation)
         return True
@@ -383,7 +385,7 @@ class Front:
         self._guard.close()
         self.keys.close()
         self.desk.poller.stop()
-        self._turns.stop()
+        self._turns.clear()
 
 
 def fold_around(widget, title, open_at_first):
