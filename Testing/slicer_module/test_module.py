@@ -169,6 +169,7 @@ def test_what_has_piled_up_takes_turns_with_panels_and_nodes(user, monkeypatch):
     from MeWMPanels import background
 
     poller, panel, done, now = user.front.desk.poller, user.front.panels[0], [], [0.0]
+    user.wait(lambda: not poller._waiting)  # what the module asks threads for when it is opened
     monkeypatch.setattr(background.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(panel, "refresh", lambda: done.append("panel"))
 
@@ -232,6 +233,7 @@ def test_a_search_that_tells_faster_than_it_is_shown_is_read_once(user):
 
 def test_a_turn_shows_one_panel_anew_and_none_waits_for_ever(user, monkeypatch):
     front, shown = user.front, []
+    user.wait(lambda: not front.desk.poller._waiting)  # what the module asks threads for when it is opened
     for panel in front.panels:
         monkeypatch.setattr(panel, "refresh", lambda name=panel.ui_name: shown.append(name))
     names = [panel.ui_name for panel in front.panels]
