@@ -15,7 +15,7 @@ from MeWMPanels.editor import Edits, Guard
 from MeWMPanels.exploration import ExplorationPanel
 from MeWMPanels.fixes import fixes
 from MeWMPanels.followed_ct import FollowedCT
-from MeWMPanels.ink import WARNING, ink
+from MeWMPanels.ink import WARNING, ink, restyle
 from MeWMPanels.job_desk import JobDesk
 from MeWMPanels.keys import Keys
 from MeWMPanels.left import LeftPanel
@@ -259,9 +259,7 @@ class Front:
         """What every refresh begins with; False where there is nothing to show."""
         if self.parameters is None:
             return False
-        style = f"color: {ink(WARNING)}; padding: 6px;"
-        if self._banner.styleSheet != style:  # the user's style has changed; to set it lays all panels out anew
-            self._banner.setStyleSheet(style)
+        restyle(self._banner, f"color: {ink(WARNING)}; padding: 6px;")
         self._ct.follow()
         self._edits.follow(self.parameters.segmentation)
         return True
