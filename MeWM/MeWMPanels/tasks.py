@@ -220,7 +220,7 @@ class Tasks:
         folder = self._open("assess")
 
         def write():
-            io.write_volume(post.read(), folder / "post.nrrd")
+            io.write_volume(post.read(), folder / "post.nrrd", packed=False)
             return held.write(folder)
 
         case = yield partial(self.desk.aside, write)
