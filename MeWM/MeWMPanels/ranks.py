@@ -124,7 +124,7 @@ def _tumour_lines(candidate):
 def summary_of(document, candidate):
     """What is looked at first, in HTML: protocol, risk, whether it is told apart, tumour, criteria, and what warns."""
     warnings = [*map(escape, candidate.tumour_change.growth)]
-    warnings += [f"{escape(w.severity)}: {escape(w.reason)}" for w in candidate.warnings]
+    warnings += [f"{escape(w.severity.capitalize())}: {escape(w.reason)}" for w in candidate.warnings]
     if document.outside:
         text = _("Outside of what the model was trained on, in {n} points: see Details.")
         warnings.append(text.format(n=len(document.outside)))

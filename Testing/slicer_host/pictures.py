@@ -56,8 +56,8 @@ def views(comparison: Any, labels: Any, size: int = 300) -> list[tuple[str, Any]
     difference = comparison.node("difference")
     most = difference.GetDisplayNode().GetWindow() / 2
     layers = (
-        ("before", comparison.ct, None, 0.0, [before]),
-        ("SIMULATED over before, fade 0.5", comparison.ct, comparison.node("simulated"), 0.5, [before, after]),
+        ("before: lesions blue, liver salmon", comparison.ct, None, 0.0, [before]),
+        ("SIMULATED, fade 0.5: lesions orange", comparison.ct, comparison.node("simulated"), 0.5, [before, after]),
         (f"difference: -{most:.0f} HU blue, +{most:.0f} HU orange", comparison.ct, difference, 0.8, []),
     )
     made = []
