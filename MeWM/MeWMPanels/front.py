@@ -8,7 +8,7 @@ from slicer.i18n import tr as _
 from MeWMLib.cohorts.samples import load_sample
 from MeWMLib.jobs.runner import worker_command
 from MeWMLib.scene.origin import Origin
-from MeWMPanels import case_files, results
+from MeWMPanels import case_files, lesion, results
 from MeWMPanels.about import slicer_python
 from MeWMPanels.actions import ActionsPanel
 from MeWMPanels.editor import Edits, Guard
@@ -20,7 +20,6 @@ from MeWMPanels.job_desk import JobDesk
 from MeWMPanels.keys import Keys
 from MeWMPanels.left import LeftPanel
 from MeWMPanels.messages import Messages
-from MeWMPanels.node_texts import findings_of, ticked_lesions
 from MeWMPanels.origin import Watch
 from MeWMPanels.outcome import OutcomePanel
 from MeWMPanels.patient import PatientPanel
@@ -338,23 +337,9 @@ class Front:
             self._shown_settings = self._view_settings()
             self.views.show(self.comparison, self.parameters.view)
 
-    def lesion_centre(self):
-        """Where the target is, or the largest lesion, RAS mm; not measured yet, the middle of the tumour; or None."""
-        findings, node, tumour = self.parameters.findings, self.parameters.segmentation, self.parameters.tumour_segment
-        lesions = findings_of(findings)["lesions"]
-        if lesions and not self.findings_outdated:
-            ticked = ticked_lesions(self.parameters)
-            first = next((one for one in lesions if one["index"] in ticked), lesions[0])
-            return tuple(first["centre_ras_mm"])
-        if self.comparison is not None and self.comparison.lesion is not None and not self.comparison_outdated:
-            return self.comparison.lesion
-        if case_files.drawn_elsewhere(self.parameters):
-            return None
-        return node.GetSegmentCenterRAS(tumour) if tumour in dict(case_files.segments_of(node)) else None
-
     def go_to_lesion(self):
         """Move the views to the lesion."""
-        centre = self.lesion_centre()
+        centre = lesion.centre_of(self)
         if centre is not None:
             self.views.to_lesion(centre)
 
