@@ -121,33 +121,6 @@ def test_write_volume_keeps_phase_and_provenance(tmp_path):
         io.write_volume(volume, tmp_path / "out.nii.gz")
 
 
-@pytest.mark.parametrize("dtype", [np.int16, np.float32])
-def test_a_volume_that_is_not_packed_is_whole_and_sealed_too(tmp_path, monkeypatch, dtype):
-    volume = Volume(ct(dtype, degrees=20, flip=-1.0).array, geometry(), "arterial")
-    plain, packed = tmp_path / "plain.nrrd", tmp_path / "packed.nrrd"
-    io.write_volume(volume, plain, packed=False)
-    io.write_volume(volume, packed)
-    assert volume.array.tobytes() in plain.read_bytes() and volume.array.tobytes() not in packed.read_bytes()
-    read, other = io.read_volume(plain), io.read_volume(packed)
-    assert np.array_equal(read.array, volume.array) and read.array.dtype == dtype and read.phase == other.phase
-    assert np.array_equal(read.geometry.affine, other.geometry.affine)
-    content = bytearray(plain.read_bytes())
-    content[-3] ^= 1
-    plain.write_bytes(content)
-    with pytest.raises(UnreadableFileError, match="checksum"):
-        io.read_volume(plain)
-
-    write = io.sitk.WriteImage
-
-    def other_bytes(image, name, **options):
-        write(image + 1, name, **options)
-
-    monkeypatch.setattr(io.sitk, "WriteImage", other_bytes)
-    with pytest.raises(OutputError):
-        io.write_volume(volume, tmp_path / "wrong.nrrd", packed=False)
-    assert not (tmp_path / "wrong.nrrd").exists()
-
-
 def test_a_simulated_file_without_its_origin_is_refused(tmp_path):
     image = io.to_sitk(ct())
     image.SetMetaData("MeWM_SIMULATED", "1")
