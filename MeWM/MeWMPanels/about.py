@@ -1,11 +1,12 @@
 """What this computer offers MeWM, and the last error, as lines to look at and to copy into a bug report.
 
 No line holds data of a patient: of an error only its type, its own sentence and the places in the code are told, since
-what was found may be the name of a node, a folder or a file.
+what was found may be the name of a node, a folder or a file. Where such a name stands in the sentence it is left out.
 """
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -46,6 +47,8 @@ if shutil.which("nvidia-smi"):
 print(json.dumps(found))
 """
 _TIMEOUT_S = 120.0
+#: In the sentence of an error: what was named (in quotation marks), and paths.
+_NAMED = re.compile(r"""(?<!\w)(['"]).*?\1(?!\w)|(?<![\w.])(?:[A-Za-z]:[\\/]|[\\/~])\S*""")
 
 
 def slicer_python():
@@ -99,7 +102,7 @@ def _found(found):
     if "failed" in found:
         yield _("It does not work: {reason}").format(reason=_without_home(found["failed"]))
         return
-    torch = found.get("torch") or found.get("torch error", unknown)
+    torch = found.get("torch") or _without_home(found.get("torch error", unknown))
     yield _("PyTorch: {version}").format(version=torch)
     yield _("CUDA of PyTorch: {version}").format(version=found.get("cuda") or _("none"))
     yield _("NVIDIA driver: {version}").format(version=found.get("driver") or _("none"))
@@ -121,6 +124,6 @@ def _without_home(path):
 def _error(error):
     if error is None:
         return _("none")
-    kind, what = type(error).__name__, getattr(error, "what", "")
+    kind, what = type(error).__name__, _NAMED.sub("...", getattr(error, "what", ""))
     places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
     return " ".join(filter(None, (f"{kind}.", what, f"({', '.join(places[-6:])})" if places else "")))

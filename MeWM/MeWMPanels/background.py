@@ -1,4 +1,8 @@
-"""Something slow on a thread, its end on Qt's thread. Only numpy and files there: MRML and Qt are not thread-safe."""
+"""Something slow on a thread, its end on Qt's thread. Only numpy and files there: MRML and Qt are not thread-safe.
+
+What Qt's thread has to do itself is done in turns of Qt's loop, one piece in each, so that no turn is long: ends of
+threads and news of jobs, nodes of results, panels. A kind that has much to do does not keep the others waiting.
+"""
 
 import queue
 import threading
@@ -9,6 +13,8 @@ import qt
 POLL_MS = 60
 #: Slicer holds Python's lock while Qt waits for events; threads run in these moments (seconds).
 _YIELD_S = 0.003
+#: What was posted, and is short, may share a turn for so long (seconds).
+_TURN_S = 0.004
 
 
 class Poller:
@@ -23,20 +29,50 @@ class Poller:
         self._steps = []
         self._turn = qt.QTimer()
         self._turn.setInterval(0)
-        self._turn.timeout.connect(self._next_step)
+        self._turn.timeout.connect(self._next_turn)
+        #: Each does a piece of its kind, if there is one, and tells whether; the first is asked first.
+        self._kinds = [self._posted, self._next_step]
 
     def post(self, function, *arguments):
         """Called on any thread: let Qt's thread call `function`."""
         self._queue.put((function, arguments))
 
     def poll(self):
-        """Call what was posted."""
+        """Look whether something was posted, and let it have its turns."""
         time.sleep(_YIELD_S)
-        while not self._queue.empty():
+        if not self._queue.empty():
+            self._turn.start()
+        elif self._waiting <= 0:
+            self._timer.stop()
+
+    def share(self, piece):
+        """Let another kind of work have its turns; `wake` tells that there is some.
+
+        Args:
+            piece: does one piece and returns True, or returns False where there is none.
+        """
+        self._kinds.append(piece)
+
+    def wake(self):
+        """There is something to do."""
+        self._turn.start()
+
+    def _next_turn(self):
+        for kind in tuple(self._kinds):
+            # the next turn begins with another kind
+            self._kinds.append(self._kinds.pop(0))
+            if kind():
+                return
+        self._turn.stop()
+
+    def _posted(self):
+        if self._queue.empty():
+            return False
+        until = time.monotonic() + _TURN_S
+        while not self._queue.empty() and time.monotonic() < until:
             function, arguments = self._queue.get()
             function(*arguments)
-        if self._waiting <= 0 and self._queue.empty():
-            self._timer.stop()
+        return True
 
     def run(self, work, then, failed):
         """Call `work()` on a thread; then `then(result)` or `failed(error)` on Qt's thread."""
@@ -80,13 +116,12 @@ class Poller:
 
     def _next_step(self):
         if not self._steps:
-            self._turn.stop()
-            return
+            return False
         steps, alive, then, failed = self._steps[0]
         try:
             if alive():
                 next(steps)
-                return
+                return True
             steps.close()
             self._steps.pop(0)
         except StopIteration as end:
@@ -95,6 +130,7 @@ class Poller:
         except Exception as error:
             self._steps.pop(0)
             failed(error)
+        return True
 
     def drop_slices(self):
         """Close all generators now; each takes back what it has done."""

@@ -241,9 +241,9 @@ def written_case(volume, labels, clinical, folder, goal):
 
 
 def write_ct(volume, folder):
-    """Write a CT; returns the path."""
+    """Write a CT; returns the path. It is not packed: a worker beside us reads it, and what is sent is packed anew."""
     path = folder / "ct.nrrd"
-    io.write_volume(volume, path)
+    io.write_volume(volume, path, packed=False)
     return path
 
 

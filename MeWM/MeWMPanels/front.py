@@ -8,19 +8,18 @@ from slicer.i18n import tr as _
 from MeWMLib.cohorts.samples import load_sample
 from MeWMLib.jobs.runner import worker_command
 from MeWMLib.scene.origin import Origin
-from MeWMPanels import case_files, results
+from MeWMPanels import case_files, lesion, results
 from MeWMPanels.about import slicer_python
 from MeWMPanels.actions import ActionsPanel
 from MeWMPanels.editor import Edits, Guard
 from MeWMPanels.exploration import ExplorationPanel
 from MeWMPanels.fixes import fixes
 from MeWMPanels.followed_ct import FollowedCT
-from MeWMPanels.ink import WARNING, ink
+from MeWMPanels.ink import WARNING, ink, restyle
 from MeWMPanels.job_desk import JobDesk
 from MeWMPanels.keys import Keys
 from MeWMPanels.left import LeftPanel
 from MeWMPanels.messages import Messages
-from MeWMPanels.node_texts import findings_of, ticked_lesions
 from MeWMPanels.origin import Watch
 from MeWMPanels.outcome import OutcomePanel
 from MeWMPanels.patient import PatientPanel
@@ -60,7 +59,7 @@ class Front:
         self._ct, self.keys = FollowedCT(self), Keys(self)
         #: The step that is next; its panel unfolds when it becomes that.
         self._next = ""
-        self._turns = Turns(self._follow, self._unfold_next)
+        self._turns = Turns(self.desk.poller, self._follow, self._unfold_next)
         self._build(layout)
         # while a job runs, most of what it tells changes nothing elsewhere
         self.desk.on_progress = lambda: self.refresh_soon(self.progress)
@@ -260,7 +259,7 @@ class Front:
         """What every refresh begins with; False where there is nothing to show."""
         if self.parameters is None:
             return False
-        self._banner.setStyleSheet(f"color: {ink(WARNING)}; padding: 6px;")  # the style may have changed
+        restyle(self._banner, f"color: {ink(WARNING)}; padding: 6px;")
         self._ct.follow()
         self._edits.follow(self.parameters.segmentation)
         return True
@@ -339,23 +338,9 @@ class Front:
             self._shown_settings = self._view_settings()
             self.views.show(self.comparison, self.parameters.view)
 
-    def lesion_centre(self):
-        """Where the target is, or the largest lesion, RAS mm; not measured yet, the middle of the tumour; or None."""
-        findings, node, tumour = self.parameters.findings, self.parameters.segmentation, self.parameters.tumour_segment
-        lesions = findings_of(findings)["lesions"]
-        if lesions and not self.findings_outdated:
-            ticked = ticked_lesions(self.parameters)
-            first = next((one for one in lesions if one["index"] in ticked), lesions[0])
-            return tuple(first["centre_ras_mm"])
-        if self.comparison is not None and self.comparison.lesion is not None and not self.comparison_outdated:
-            return self.comparison.lesion
-        if case_files.drawn_elsewhere(self.parameters):
-            return None
-        return node.GetSegmentCenterRAS(tumour) if tumour in dict(case_files.segments_of(node)) else None
-
     def go_to_lesion(self):
         """Move the views to the lesion."""
-        centre = self.lesion_centre()
+        centre = lesion.centre_of(self)
         if centre is not None:
             self.views.to_lesion(centre)
 
@@ -384,7 +369,7 @@ class Front:
         self._guard.close()
         self.keys.close()
         self.desk.poller.stop()
-        self._turns.stop()
+        self._turns.clear()
 
 
 def fold_around(widget, title, open_at_first):

@@ -27,3 +27,10 @@ def ink(kind):
 def inked(kind, html):
     """HTML in the colour of a kind."""
     return f'<span style="color:{ink(kind)}">{html}</span>'
+
+
+def restyle(label, style):
+    """Give a label a style sheet that goes with the user's style, which may have changed: then alone, since to set one
+    lays all panels out anew."""
+    if label.styleSheet != style:
+        label.setStyleSheet(style)

@@ -61,6 +61,8 @@ class JobDesk:
         #: Counts tasks, so that whatever arrives of a task that is over is dropped.
         self._number = 0
         self.busy = False
+        #: True while `beside` has a thread at work, and what it does next.
+        self._looking, self._look_next = False, None
 
     def begin(self, title, jobs=False):
         """Open a task.
@@ -129,6 +131,35 @@ class JobDesk:
     def aside(self, work, then):
         """Call `work()` on a thread and `then(result)` on Qt's thread, as a step of the task."""
         self.poller.run(work, *self._ends(then))
+
+    def beside(self, work, then):
+        """Call `work()` on a thread and `then(result)` on Qt's thread, while the steps of the task go on.
+
+        One thread is at work at a time, and of what is asked for meanwhile only the newest is done. Nothing is called
+        once the task is over; an error is a line of the log.
+        """
+        if not self.busy:
+            return
+        self._look_next = (self._number, work, then)
+        if not self._looking:
+            self._look()
+
+    def _look(self):
+        if self._look_next is None:
+            return
+        (number, work, then), self._look_next = self._look_next, None
+        self._looking = True
+
+        def ending(end):
+            def call(value):
+                self._looking = False
+                if self._is_on(number):
+                    end(value)
+                self._look()
+
+            return call
+
+        self.poller.run(work, ending(then), ending(lambda error: self.say(str(error))))
 
     def slices(self, steps, then):
         """Run a generator, one step in each turn of Qt's loop, as a step of the task; `then` gets what it returns."""

@@ -9,7 +9,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from MeWMLib.core.written import judged_lesions
-from MeWMPanels import dicom_export, ranks, results
+from MeWMPanels import dicom_export, lesion, ranks, results
 from MeWMPanels.ink import BAD, inked
 from MeWMPanels.mine import MineSection
 from MeWMPanels.panel import Panel, fill_combo, show_text
@@ -135,7 +135,7 @@ class OutcomePanel(Panel):
         chart = comparison is not None and comparison.node("survival chart") is not None
         post = "" if self.parameters.post_ct is not None else _("Choose a CT after treatment in the panel Patient")
         self.enable_each(
-            lesionButton="" if self.front.lesion_centre() is not None else _("No lesion is known yet"),
+            lesionButton="" if lesion.is_known(self.front) else _("No lesion is known yet"),
             curvesButton=reason or ("" if chart else _("There are no survival curves")),
             assessButton=self.front.cannot_simulate or post,
             reportButton=self.front.busy or reason,
@@ -167,7 +167,8 @@ class OutcomePanel(Panel):
 
     @staticmethod
     def _rank_text(candidate, kept):
-        text = f"{candidate.rank}.  {candidate.protocol.text}   ({candidate.risk.text})"
+        # the hazard ratio stands below; with it, the end of the line would be cut off
+        text = f"{candidate.rank}.  {candidate.protocol.text}   (log-risk {candidate.risk.log_risk:+.2f})"
         return text if candidate.rank in kept else _("{rank}  [no volume]").format(rank=text)
 
 

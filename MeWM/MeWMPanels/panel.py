@@ -146,11 +146,13 @@ def fill_table(table, titles, rows, tips=(), widest=-1, title_tips=(), most=8):
     table.setRowCount(len(rows))
     for r, row in enumerate(rows):
         for c, text in enumerate(row):
+            tip, shown = tips[r] if tips else "", table.item(r, c)
+            if shown is not None and (shown.text(), shown.toolTip()) == (text, tip):
+                continue  # a search fills its table again and again, and most of it stays
             item = qt.QTableWidgetItem(text)
             if text[:1] in "+-0123456789\N{MINUS SIGN}" and text:
                 item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
-            if tips:
-                item.setToolTip(tips[r])
+            item.setToolTip(tip)
             table.setItem(r, c, item)
     header = table.horizontalHeader()
     header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)

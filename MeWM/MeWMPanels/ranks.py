@@ -28,14 +28,14 @@ def _columns(by_score):
                 "Log-risk of the lowest and highest replica (one simulation with its own seed); "
                 "not a confidence interval"
             ),
-            lambda c: span_of(c.risk),
+            lambda c: _in_two_lines(span_of(c.risk)),
         ),
         (
             _("Viable"),
             _("Change of the viable volume of all tumour in the scan, mean of the replicas"),
             lambda c: f"{c.tumour_change.viable_change_percent:+.0f} %",
         ),
-        (_("Survival"), _("Predicted median survival"), lambda c: median_of(c.risk)),
+        (_("Survival"), _("Predicted median survival"), lambda c: _in_two_lines(median_of(c.risk))),
     )
 
 
@@ -44,6 +44,12 @@ def table_of(candidates):
     columns = _columns(by_score(candidates))
     titles, tips, cells = zip(*columns, strict=True)
     return titles, tips, [tuple(cell(candidate) for cell in cells) for candidate in candidates]
+
+
+def _in_two_lines(text):
+    """The last word below the others: a narrow column leaves room for the agents, and rows have two lines anyway."""
+    first, _space, last = text.replace("\N{NO-BREAK SPACE}", " ").rpartition(" ")
+    return f"{first}\n{last}" if first else last
 
 
 def by_score(candidates):
@@ -118,7 +124,7 @@ def _tumour_lines(candidate):
 def summary_of(document, candidate):
     """What is looked at first, in HTML: protocol, risk, whether it is told apart, tumour, criteria, and what warns."""
     warnings = [*map(escape, candidate.tumour_change.growth)]
-    warnings += [f"{escape(w.severity)}: {escape(w.reason)}" for w in candidate.warnings]
+    warnings += [f"{escape(w.severity.capitalize())}: {escape(w.reason)}" for w in candidate.warnings]
     if document.outside:
         text = _("Outside of what the model was trained on, in {n} points: see Details.")
         warnings.append(text.format(n=len(document.outside)))

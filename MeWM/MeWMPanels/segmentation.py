@@ -99,7 +99,8 @@ class SegmentationPanel(Panel):
         if "liver_ml" in findings:
             text = _("Liver {liver:.0f} ml, tumour {tumour:.1f} ml.")
             text = text.format(liver=findings["liver_ml"], tumour=sum(one["volume_ml"] for one in lesions))
-            text = "\n".join([text, *(f"{one['severity']}: {one['text']}" for one in findings.get("questions", []))])
+            asked = [f"{one['severity'].capitalize()}: {one['text']}" for one in findings.get("questions", [])]
+            text = "\n".join([text, *asked])
             outdated = self.front.findings_outdated
             if outdated:
                 again = _("Outdated: {reason} Press Measure lesions.").format(reason=outdated)

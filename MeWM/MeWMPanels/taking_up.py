@@ -209,7 +209,7 @@ def _run(front, tasks, left, job, on_event=None):
 
 def _explored(front, tasks, left, run, case, _nodes):
     source, out = _source(front, case), Path(left.job.out)
-    front.exploration.show_candidates(results.candidates_in(out))
+    tasks.look_for_candidates(out)
     yield run(left.job, partial(tasks.tell_candidates, out))
     yield from tasks.show([out], case, source)
 

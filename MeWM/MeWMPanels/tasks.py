@@ -202,7 +202,11 @@ class Tasks:
     def tell_candidates(self, out, event):
         """Pass on what an exploration has so far."""
         if event.kind == "partial":
-            self.on_candidates(results.candidates_in(out))
+            self.look_for_candidates(out)
+
+    def look_for_candidates(self, out):
+        """Read the candidates that a search has written so far, on a thread, and pass them on."""
+        self.desk.beside(partial(results.candidates_in, out), self.on_candidates)
 
     @_task
     def assess(self, then):
@@ -216,7 +220,7 @@ class Tasks:
         folder = self._open("assess")
 
         def write():
-            io.write_volume(post.read(), folder / "post.nrrd")
+            io.write_volume(post.read(), folder / "post.nrrd", packed=False)
             return held.write(folder)
 
         case = yield partial(self.desk.aside, write)

@@ -217,12 +217,14 @@ def read_labels(
     return LabelMap(sitk.GetArrayFromImage(moved), reference)
 
 
-def write_volume(volume: Volume, path: Path) -> None:
-    """Write a volume, compressed, with its type, grid, phase and provenance.
+def write_volume(volume: Volume, path: Path, packed: bool = True) -> None:
+    """Write a volume with its type, grid, phase and provenance.
 
     Args:
         volume: a scan or a simulated volume.
         path: `.nrrd`; a scan may also go to another image format.
+        packed: compressed, which takes about 2 s of the processor for 512 x 512 x 300 voxels; a file that another
+            process of this computer reads at once, and nobody keeps, need not be.
 
     Raises:
         OutcomeError: a simulated volume would lose its mark in this format.
@@ -240,7 +242,7 @@ def write_volume(volume: Volume, path: Path) -> None:
             image.SetMetaData(key, value)
     if volume.phase != "unknown":
         image.SetMetaData("MeWM_phase", volume.phase)
-    _write_image(image, path)
+    _write_image(image, path, packed)
 
 
 def write_outcome_labels(
@@ -353,7 +355,7 @@ def _as_os_error(error: RuntimeError, path: Path) -> OSError:
     return OSError(errno.EIO, str(error).strip().splitlines()[-1][:200])
 
 
-def _write_image(image: sitk.Image, path: Path) -> None:
+def _write_image(image: sitk.Image, path: Path, packed: bool = True) -> None:
     if path.name.lower().endswith(DETACHED):
         raise OutputError(
             what="An image is written as one file", given=str(path), remedy="Write .nrrd, .nii.gz or .mha instead"
@@ -361,7 +363,7 @@ def _write_image(image: sitk.Image, path: Path) -> None:
     with atomic_path(Path(path)) as temporary:
         written = temporary.with_name(f".{temporary.name}")
         try:
-            sitk.WriteImage(image, str(written), useCompression=True)
+            sitk.WriteImage(image, str(written), useCompression=packed)
             copy_written(written, temporary, sitk.GetArrayViewFromImage(image))
         except UnreadableFileError as error:  # some ITK writers do not notice a full disk
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error

@@ -22,18 +22,25 @@ MOST = 2
 
 
 class Latest:
-    """The last few things that were made, by everything that they were made of."""
+    """The last few things that were made, by everything that they were made of.
 
-    def __init__(self) -> None:
+    Args:
+        most: how many.
+    """
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
         self._known: OrderedDict[str, Any] = OrderedDict()
 
     def get(self, key: str, make: Callable[[], Any]) -> Any:
-        """What is known under a key, or what `make` gives."""
-        found = self._known.pop(key) if key in self._known else make()
-        self._known[key] = found
-        while len(self._known) > MOST:
-            self._known.popitem(last=False)
-        return found
+        """What is known under a key, or what `make` gives; the oldest goes before, so that never both are there."""
+        if key in self._known:
+            self._known.move_to_end(key)
+        else:
+            while len(self._known) >= self._most:
+                self._known.popitem(last=False)
+            self._known[key] = make()
+        return self._known[key]
 
     def clear(self) -> None:
         """Forget all of them."""
@@ -47,12 +54,13 @@ class Kept:
     Attributes:
         segmented: by CT, what the segmenter found and what is noted of it.
         patients: by CT, labels and what is known and chosen, the patients that were measured.
-        before: by CT, labels and phase, the scans before treatment that written volumes are measured against.
+        before: by CT, labels and phase, the scan before treatment that written volumes are measured against; of
+            the last one alone, since it is as large as a scan.
     """
 
     segmented: Latest = field(default_factory=Latest)
     patients: Latest = field(default_factory=Latest)
-    before: Latest = field(default_factory=Latest)
+    before: Latest = field(default_factory=lambda: Latest(1))
 
     def clear(self) -> None:
         """Forget all of it."""

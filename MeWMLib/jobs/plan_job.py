@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -179,9 +180,12 @@ class _Work:
         if candidate.forbidden and ct.simulated is not None:
             ct = replace(ct, simulated=replace(ct.simulated, forbidden=candidate.forbidden))
         tissue = WrittenTissue.of(self.before, ct, shown.labels, shown.viable)
-        files = self.folder.write_kept(candidate.rank, ct, shown.labels, spread, tissue.segments)
         sample = Sample(shown.seed, len(outcomes))
-        numbers = measure_written(self.before, ct, shown.labels, sample, tissue)
+        with ThreadPoolExecutor(1, "mewm-writing") as writing:
+            # packing and measuring read the same volumes, and neither holds up the other
+            written = writing.submit(self.folder.write_kept, candidate.rank, ct, shown.labels, spread, tissue.segments)
+            numbers = measure_written(self.before, ct, shown.labels, sample, tissue)
+            files = written.result()
         scores = [one.score for one in outcomes if one.score is not None]
         # by which judge the risk changes was asked of all replicas, or is not known
         viable = CrossCheck.over(scores) if len(scores) == len(candidate.risk.replicas) else None

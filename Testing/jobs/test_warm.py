@@ -227,6 +227,41 @@ def test_a_scan_is_segmented_once_and_its_notes_are_told_every_time(fake, tmp_pa
     assert told("e") and len(seen) == 3
 
 
+def test_what_outcomes_are_compared_with_is_measured_once_for_the_last_patient(fake, tmp_path, monkeypatch):
+    """The scan before treatment takes as long to measure as the one after; kept or not, the numbers are the same."""
+    from MeWMLib.core.plan_folder import PlanFolder
+    from MeWMLib.jobs import plan_job
+
+    measured: list[Any] = []
+    of = plan_job.Before.of
+
+    class Counting:
+        of = staticmethod(lambda *a: measured.append(a) or of(*a))
+
+    monkeypatch.setattr(plan_job, "Before", Counting)
+    engine = keeping(fake.engine())
+    for n, protocol in enumerate(("Epirubicin + Lipiodol", "Epirubicin + PVA")):
+        _run(engine, tmp_path / f"{n}", protocol=protocol)
+        assert len(measured) == 1
+    worker.run(_job(tmp_path / "plain", protocol="Epirubicin + PVA"), lambda e: None, lambda: False, fake.engine())
+    kept, plain = (PlanFolder(tmp_path / name).read().plan.best for name in ("1", "plain"))
+    assert len(measured) == 2 and kept is not None and plain is not None and kept.written == plain.written
+    _run(engine, tmp_path / "ecog", clinical={"ecog": 1})
+    assert len(measured) == 2, "the scan is the same"
+    file, drawn = tmp_path / "ct.nrrd", tmp_path / "labels.nrrd"
+    io.write_volume(fake.small_ct(), file)
+    larger = fake.small_labels().array.copy()
+    larger[3, 5:9, 6:11] = 2
+    io.write_labels(LabelMap(larger, fake.small_ct().geometry), drawn)
+    _run(engine, tmp_path / "other", case=str(file), labels=str(drawn), accept_labels=True)
+    _run(engine, tmp_path / "back")
+    assert len(measured) == 4, "of the last scan alone: it is as large as one"
+    assert engine.kept is not None
+    engine.kept.clear()
+    _run(engine, tmp_path / "again")
+    assert len(measured) == 5
+
+
 def test_whatever_makes_another_patient_is_measured_again(fake, tmp_path):
     ct, labels = fake.small_ct(), fake.small_labels()
     file, drawn = tmp_path / "ct.nrrd", tmp_path / "labels.nrrd"

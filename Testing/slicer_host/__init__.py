@@ -155,6 +155,19 @@ class Loaded:
 
 
 def load_module(file: Path | str) -> Loaded:
-    """Load a scripted module as Slicer does, and open its panel."""
-    start()
+    """Load a scripted module as a Slicer does that has just been started, and open its panel."""
+    start_again()
     return Loaded(Path(file))
+
+
+def start_again() -> None:
+    """The application without what modules gave to it for its lifetime: plugins of the module Data, samples, and what
+    is called when the start is over. Slicer makes those once, in the language of its start; here one process is many
+    starts, and a former one must not be seen."""
+    from MeWMLib.scene.core_app import slicer
+
+    app = start()
+    slicer.qSlicerSubjectHierarchyPluginHandler.instance().forget()
+    vars(slicer.modules).pop("sampleDataSources", None)
+    if app.receivers("2startupCompleted()"):
+        app.startupCompleted.disconnect()

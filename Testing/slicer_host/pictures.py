@@ -41,7 +41,8 @@ def views(comparison: Any, labels: Any, size: int = 300) -> list[tuple[str, Any]
     """Titles and pictures of the axial slice through the target: before, simulated over it, and the difference.
 
     Args:
-        comparison: from `MeWMPanels.results`.
+        comparison: from `MeWMPanels.results`. Outlines are those that the module shows: before, and over the simulated
+            CT those of its rank too.
         labels: liver and tumour before treatment.
         size: pixels of each picture.
     """
@@ -51,10 +52,13 @@ def views(comparison: Any, labels: Any, size: int = 300) -> list[tuple[str, Any]
     from MeWMLib.scene.views import SliceView
 
     framing = find_target(labels).lesion_framing()
+    before, after = comparison.labels, comparison.node("labels", comparison.shown_rank)
+    difference = comparison.node("difference")
+    most = difference.GetDisplayNode().GetWindow() / 2
     layers = (
-        ("before", comparison.ct, None, 0.0, [comparison.labels]),
-        ("SIMULATED over before, fade 0.5", comparison.ct, comparison.node("simulated"), 0.5, [comparison.labels]),
-        ("difference (HU)", comparison.ct, comparison.node("difference"), 0.8, []),
+        ("before: lesions blue, liver salmon", comparison.ct, None, 0.0, [before]),
+        ("SIMULATED, fade 0.5: lesions orange", comparison.ct, comparison.node("simulated"), 0.5, [before, after]),
+        (f"difference: -{most:.0f} HU blue, +{most:.0f} HU orange", comparison.ct, difference, 0.8, []),
     )
     made = []
     with SliceView(slicer.app.core, size, "MeWM pictures") as view:

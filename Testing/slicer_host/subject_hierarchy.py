@@ -26,6 +26,16 @@ class _Handler:
         self.plugins.append(plugin)
         return True
 
+    def forget(self) -> None:
+        """Without a plugin, as before the first module registers one."""
+        import slicer
+
+        for plugin in self.plugins:
+            name = type(plugin.python).__name__
+            if getattr(slicer, name, None) is plugin.python:
+                delattr(slicer, name)
+        self.plugins, self._item = [], 0
+
     def currentItem(self) -> int:
         return self._item
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
@@ -45,6 +46,33 @@ def test_no_data_of_a_patient_is_copied(user, kind):
     assert "DOE" not in copied and "1950" not in copied
     assert ("The file cannot be read" if kind == "ours" else "ValueError") in copied
     assert "test_about.py:" in copied, "the place in the code"
+
+
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        ("The segmentation has no segment 'DOE^JOHN'", "The segmentation has no segment ..."),
+        ('No series is called "DOE JOHN 1950"', "No series is called ..."),
+        ("The store of jobs cannot be used (/home/doe/x y.db)", "The store of jobs cannot be used (... y.db)"),
+        ("It is in C:\\Users\\doe\\x.nrrd", "It is in ..."),
+        ("Slicer's own list and the patient's labels differ", "Slicer's own list and the patient's labels differ"),
+        ("48 of 96 bytes and/or 3 mm", "48 of 96 bytes and/or 3 mm"),
+    ],
+)
+def test_names_and_paths_in_a_sentence_are_left_out(host, what, told):
+    from MeWMPanels import about
+
+    last = about.lines(None, UnreadableFileError(what=what, given="-", remedy="-"))[-1]
+    assert last == f"Last error: UnreadableFileError. {told}"
+
+
+def test_the_users_own_folder_is_not_told(host):
+    from MeWMPanels import about
+
+    home = str(Path.home())
+    found = {"python": f"{home}/p", "version": "3.12", "torch error": f"OSError: {home}/lib/libtorch.so is damaged"}
+    told = "\n".join(about.lines(found, None))
+    assert home not in told and "~/lib/libtorch.so is damaged" in told
 
 
 def test_a_python_that_does_not_work_is_told(tmp_path):

@@ -60,6 +60,19 @@ def test_the_plugin_is_registered_once_and_imports_nothing_of_mewm(user, reposit
     assert "import MeWM" not in text and "from MeWM" not in text, "Slicer's start waits for this file"
 
 
+def test_the_host_keeps_nothing_of_a_former_start(host, user):
+    """A plugin lives as long as Slicer, in the language of its start; a process of tests is many starts."""
+    import slicer
+
+    handler = slicer.qSlicerSubjectHierarchyPluginHandler.instance()
+    former = handler.plugins[0]
+    host.start_again()
+    assert handler.plugins == [] and not hasattr(slicer, "MeWMSubjectHierarchyPlugin")
+    assert not hasattr(slicer.modules, "sampleDataSources")
+    user.loaded.instance.setup()
+    assert [plugin.name for plugin in handler.plugins] == ["MeWM"] and handler.plugins[0] is not former
+
+
 def test_it_knows_what_is_simulated(user):
     """The names of the attributes are repeated in the plugin, which may import nothing of MeWM."""
     import sys

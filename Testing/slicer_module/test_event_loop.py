@@ -98,6 +98,28 @@ def test_the_event_loop_goes_on_with_a_large_ct(user, sample, capsys):
         assert watch.longest_ms < 2 * MOST_MS
 
 
+def test_panels_that_are_shown_anew_look_at_no_voxel(user, monkeypatch):
+    """The middle of a segment that fills a grid of 512 x 512 x 300 takes 70 ms: whether there is one has to do."""
+    from MeWMPanels import case_files, lesion
+
+    from MeWMLib.scene import nodes, segmentations
+
+    user.load_sample()
+    user.wait(lambda: not user.front.desk.poller._waiting)
+
+    def look(*_):
+        raise AssertionError
+
+    for module, name in ((lesion, "centre_of"), (case_files, "hold_segments"), (nodes, "scalars_of_image"),
+                         (segmentations, "scalars_of_image")):  # fmt: skip
+        monkeypatch.setattr(module, name, look)
+    user.front.refresh()
+    assert user.widget("outcome", "lesionButton").enabled
+    user.front.parameters.segmentation = None
+    user.front.refresh()
+    assert not user.widget("outcome", "lesionButton").enabled
+
+
 @pytest.mark.parametrize("older", [False, True], ids=["a new scene", "a scene of an older version"])
 def test_another_rank_copies_no_voxels(user, older):
     """With a CT of a hospital's size each copy holds up the window; a step of the sequence keeps its own voxels."""

@@ -164,8 +164,76 @@ def test_a_job_survives_a_scene_that_is_read_under_another_module(user, tmp_path
     assert user.front.messages.box is None and user.front.parameters.ct is not None
 
 
+def test_what_has_piled_up_takes_turns_with_panels_and_nodes(user, monkeypatch):
+    """After a thread has held up the window for a while, its news must not hold it up once more."""
+    from MeWMPanels import background
+
+    poller, panel, done, now = user.front.desk.poller, user.front.panels[0], [], [0.0]
+    user.wait(lambda: not poller._waiting)  # what the module asks threads for when it is opened
+    monkeypatch.setattr(background.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(panel, "refresh", lambda: done.append("panel"))
+
+    def news(n):
+        done.append(n)
+        now[0] += 0.75 * background._TURN_S
+
+    def nodes():
+        for n in "ab":
+            done.append(n)
+            yield
+
+    for n in range(5):
+        poller.post(news, n)
+    user.front.refresh_soon(panel)
+    poller.slices(nodes(), lambda: True, lambda _result: done.append("end"), done.append)
+    turns, kinds = [], set(poller._kinds)
+    for _ in range(12):
+        before = len(done)
+        poller._next_turn()
+        turns.append(done[before:])
+    turns = [turn for turn in turns if turn]
+    assert sorted(map(str, turns)) == sorted(map(str, ([0, 1], [2, 3], [4], ["panel"], ["a"], ["b"], ["end"])))
+    assert done.index(0) < done.index(2) < done.index(4) and done.index("a") < done.index("b") < done.index("end")
+    # no kind comes twice while another one has something to do
+    assert len({type(turn[0]) is int for turn in turns[:2]}) == 2 and set(poller._kinds) == kinds
+
+
+def test_a_search_that_tells_faster_than_it_is_shown_is_read_once(user):
+    """Candidates are read on a thread; of what is told meanwhile only the newest is read."""
+    import threading
+
+    desk, read, shown, may = user.front.desk, [], [], threading.Event()
+
+    def look(n):
+        def work():
+            read.append((n, threading.current_thread() is threading.main_thread()))
+            assert may.wait(10)
+            return n
+
+        return work
+
+    desk.beside(look(0), shown.append)
+    assert read == [], "nothing is looked for where no task is under way"
+    desk.begin("a search")
+    for n in range(1, 5):
+        desk.beside(look(n), shown.append)
+    user.wait(lambda: read)
+    may.set()
+    user.wait(lambda: len(shown) == 2)
+    assert read == [(1, False), (4, False)] and shown == [1, 4]
+    # what is read when the task is over is not shown
+    may.clear()
+    desk.beside(look(5), shown.append)
+    user.wait(lambda: len(read) == 3)
+    desk.end()
+    may.set()
+    user.wait(lambda: not desk._looking)
+    assert shown == [1, 4]
+
+
 def test_a_turn_shows_one_panel_anew_and_none_waits_for_ever(user, monkeypatch):
     front, shown = user.front, []
+    user.wait(lambda: not front.desk.poller._waiting)  # what the module asks threads for when it is opened
     for panel in front.panels:
         monkeypatch.setattr(panel, "refresh", lambda name=panel.ui_name: shown.append(name))
     names = [panel.ui_name for panel in front.panels]

@@ -110,14 +110,16 @@ def test_rules_do_not_use_lesions_that_are_outdated(measured, monkeypatch):
 
 def test_the_lesion_that_is_gone_to_is_not_outdated(simulated):
     """What was measured and what was simulated have a centre each; after an edit neither of them counts."""
+    from MeWMPanels.lesion import centre_of
+
     front, parameters = simulated.front, simulated.front.parameters
-    measured, node = front.lesion_centre(), parameters.segmentation
+    measured, node = centre_of(front), parameters.segmentation
     assert measured == tuple(front.segmentation and _lesions(parameters)[0]["centre_ras_mm"])
     for _n in range(2):
         paint(node)
     simulated.wait(lambda: not front.desk.poller._waiting)
     drawn = node.GetSegmentCenterRAS(parameters.tumour_segment)
-    for now in (front.lesion_centre(), _without_findings(front)):
+    for now in (centre_of(front), _without_findings(front)):
         assert np.allclose(now, drawn) and not np.allclose(now, measured)
 
 
@@ -128,8 +130,10 @@ def _lesions(parameters: Any) -> Any:
 
 
 def _without_findings(front: Any) -> Any:
+    from MeWMPanels.lesion import centre_of
+
     front.parameters.findings = ""
-    return front.lesion_centre()
+    return centre_of(front)
 
 
 def test_other_voxels_of_the_ct_are_a_change(simulated):
@@ -310,6 +314,7 @@ def test_another_ct_asks_about_clinical_data(measured, sample, monkeypatch, keep
 def test_a_segmentation_of_another_grid_is_refused(user, sample, reference):
     import slicer
     from MeWMPanels.case_files import OtherScanError
+    from MeWMPanels.lesion import centre_of
 
     user.load_sample()
     parameters = user.front.parameters
@@ -323,7 +328,7 @@ def test_a_segmentation_of_another_grid_is_refused(user, sample, reference):
     assert parameters.segmentation is node
     error = user.error_after(user.front.tasks.measure)
     assert isinstance(error, OtherScanError) and node.GetName() in error.given and "source geometry" in error.remedy
-    assert user.front.lesion_centre() is None
+    assert centre_of(user.front) is None and not user.widget("outcome", "lesionButton").enabled
     # a copy of the CT on the same grid is the same scan
     parameters.ct = other_ct(sample, "A copy")
     user.look()

@@ -38,7 +38,7 @@ def test_labels_that_look_wrong_stop_and_the_user_may_go_on(ready):
     ready.wait_idle()
     findings = json.loads(ready.front.parameters.findings)
     assert [q["severity"] for q in findings["questions"]] == ["severe"]
-    assert "severe: " in ready.widget("segmentation", "findingsLabel").text
+    assert "Severe: " in ready.widget("segmentation", "findingsLabel").text
     # the next task asks again
     assert isinstance(ready.error_after(ready.front.tasks.measure), LabelQuestionError)
 

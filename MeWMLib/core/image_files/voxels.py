@@ -111,7 +111,8 @@ def require_size(layout: Layout) -> None:
 
 
 def require_written(layout: Layout, array: NDArray[Any]) -> None:
-    """Check a file that was just written by its sizes and the checksum at its end, without unpacking it again.
+    """Check a file that was just written by its sizes and the checksum at its end, without unpacking it again; one that
+    is not packed, by its bytes.
 
     Args:
         layout: what its header says.
@@ -123,6 +124,8 @@ def require_written(layout: Layout, array: NDArray[Any]) -> None:
     require_size(layout)
     if layout.encoding in _WINDOW and not _ends_with_checksum_of(layout, array):
         raise damaged(layout.path, "checksum")
+    if layout.encoding == "raw" and not _holds(layout, array):
+        raise damaged(layout.path, "other bytes than were written")
 
 
 def _require_length(part: Part, found: int, expected: int) -> None:
@@ -135,6 +138,20 @@ def _require_length(part: Part, found: int, expected: int) -> None:
 def _bytes(array: NDArray[Any]) -> memoryview:
     view: memoryview = array.reshape(-1).view(np.uint8).data
     return view
+
+
+def _holds(layout: Layout, array: NDArray[Any]) -> bool:
+    """True if the one file of a layout that is not packed holds these voxels."""
+    if not layout.dtype.isnative or layout.channels is not None:
+        return True  # other orders than that of the array in memory; MeWM writes none of them unpacked
+    left, part = _bytes(array), layout.parts[0]
+    with part.path.open("rb") as file:
+        file.seek(part.start)
+        while block := file.read(1 << 20):
+            if block != left[: len(block)]:
+                return False
+            left = left[len(block) :]
+    return not left
 
 
 def _ends_with_checksum_of(layout: Layout, array: NDArray[Any]) -> bool:

@@ -148,16 +148,16 @@ MENDS = (
     ),
     one(
         "4 the lesion is not that of outdated findings",
-        PANELS + "front.py",
-        "        if lesions and not self.findings_outdated:\n",
-        "        if lesions:\n",
+        PANELS + "lesion.py",
+        "    if lesions and not front.findings_outdated:\n",
+        "    if lesions:\n",
         _OUTDATED + "test_the_lesion_that_is_gone_to_is_not_outdated",
     ),
     one(
         "4 nor that of an outdated comparison",
-        PANELS + "front.py",
-        "self.comparison.lesion is not None and not self.comparison_outdated:",
-        "self.comparison.lesion is not None:",
+        PANELS + "lesion.py",
+        "comparison.lesion is not None and not front.comparison_outdated:",
+        "comparison.lesion is not None:",
         _OUTDATED + "test_the_lesion_that_is_gone_to_is_not_outdated",
     ),
     one(
@@ -246,9 +246,9 @@ MENDS = (
     ),
     one(
         "4 the views do not go to a lesion of another grid",
-        PANELS + "front.py",
-        "        if case_files.drawn_elsewhere(self.parameters):\n            return None\n",
-        "",
+        PANELS + "lesion.py",
+        " and not drawn_elsewhere(parameters)\n",
+        "\n",
         _OUTDATED + "test_a_segmentation_of_another_grid_is_refused",
     ),
     one(
