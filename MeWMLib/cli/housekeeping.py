@@ -91,6 +91,7 @@ _MODULES = {
     "train": "MeWMLib.lab.training",
     "evaluate": "MeWMLib.lab.evaluation",
     "plan-cohort": "MeWMLib.lab.cohort_plans",
+    "reproduce": "MeWMLib.lab.reproduce",
 }
 
 
@@ -100,7 +101,7 @@ def program_module(program: str, part: str) -> str:
 
 
 def program(arguments: argparse.Namespace, output: Output) -> int:
-    """`mewm cohort`, `train`, `evaluate` and `plan-cohort`: a program of its own in a process of its own.
+    """`mewm cohort`, `train`, `evaluate`, `reproduce` and `plan-cohort`: a program in a process of its own.
 
     Raises:
         DependencyError: the program belongs to the lab, which is not installed.
