@@ -194,6 +194,11 @@ COMMANDS = (
         _option("--cache", "folder of drawn patients; OUT/patients if left out", type=Path),
         _WORKERS,
     )),
+    Command("public-cohort", "who of HCC-TACE-Seg has what, and how many patients written rules leave", (), (
+        _option("--table", "clinical table of HCC-TACE-Seg (version 2), by name or file", "hcc-tace-seg",
+                metavar="NAME|FILE"),
+        _option("--index", "series of the collection as CSV; that of idc-index if left out", type=Path, metavar="CSV"),
+    )),
     Command("response", "classes of response from the readers' diameters, and who is predicted to respond", (), (
         _option("--table", "clinical table of HCC-TACE-Seg (version 2), by name or file", "hcc-tace-seg",
                 metavar="NAME|FILE"),

@@ -25,7 +25,7 @@ from sklearn.preprocessing import StandardScaler
 from MeWMLib.core.errors import InputError, UnreadableFileError
 from MeWMLib.core.io import write_json
 from MeWMLib.core.tables import read_csv
-from MeWMLib.lab.evaluation.metrics import Rows, bootstrap, exact, jsonable
+from MeWMLib.lab.evaluation.metrics import Rows, bootstrap, bootstrap_mean, exact, jsonable
 from MeWMLib.lab.evaluation.survival_tables import find_table, read_table
 from MeWMLib.lab.evaluation.two_sample import area
 from MeWMLib.lab.evaluation.work import Say, silent
@@ -116,7 +116,7 @@ def evaluate_response(
             both = [(a, b) for a, b in zip(own, given, strict=True) if a is not None and b is not None]
             right = np.array([a in b for a, b in both], float)
             label = f"{criterion.name}.reader{reader}"
-            rows[label] = {"class_agreement": bootstrap(lambda c, v=right: float(v[c].mean()), len(right), seed)}
+            rows[label] = {"class_agreement": bootstrap_mean(right, seed)}
             about["classes"][label] = {name: [a for a, _ in both].count(name) for name in CLASSES}
             patients = table["TCIA_ID"].tolist()
             about["differs"][label] = [
@@ -129,8 +129,8 @@ def evaluate_response(
         f"reader{n + 1}": _crossed(found["RECIST"][n], found["mRECIST"][n]) for n in range(len(READERS))
     }
     covariates = _covariates(file, table)
-    for n, (criterion, readers) in enumerate(found.items()):
-        rows |= _predicted(criterion, readers, covariates, folds, repeats, seed)
+    for n, (name, readers) in enumerate(found.items()):
+        rows |= _predicted(name, readers, covariates, folds, repeats, seed)
         say("response", (n + 1) / len(found))
     return rows, about
 

@@ -9,6 +9,7 @@ patient in it, acting on nobody 0.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -57,12 +58,15 @@ def net_benefit(
 
     out: dict[str, list[dict[str, float]]] = {"model": [], "all": [], "beyond_all": []}
     for level in THRESHOLDS:
-        out["model"].append(bootstrap(lambda c, p=level: of(c, p, False), len(times), seed, draws))
-        out["all"].append(bootstrap(lambda c, p=level: of(c, p, True), len(times), seed, draws))
-        out["beyond_all"].append(
-            bootstrap(lambda c, p=level: of(c, p, False) - of(c, p, True), len(times), seed, draws)
-        )
+        model, every = partial(of, level=level, everyone=False), partial(of, level=level, everyone=True)
+        out["model"].append(bootstrap(model, len(times), seed, draws))
+        out["all"].append(bootstrap(every, len(times), seed, draws))
+        out["beyond_all"].append(bootstrap(partial(_apart, model, every), len(times), seed, draws))
     return out
+
+
+def _apart(first: Any, second: Any, chosen: NDArray[np.intp]) -> float:
+    return float(first(chosen) - second(chosen))
 
 
 def _survival(times: Array, died: NDArray[np.bool_], at: float) -> float:

@@ -92,8 +92,11 @@ class Known(typing.Protocol):
         months, events: (N,).
     """
 
-    months: Array
-    events: NDArray[np.bool_]
+    @property
+    def months(self) -> Array: ...
+
+    @property
+    def events(self) -> NDArray[np.bool_]: ...
 
     def matrix(self, names: Sequence[str]) -> Array:
         """(N, F) of the named covariates, NaN where not known."""

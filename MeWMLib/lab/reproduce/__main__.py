@@ -52,6 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     option("--beams", "B, of the beam search", 3)
     option("--assistant-patients", "so many are also searched with the segmenter's outline of every simulation", 12)
     option("--fitted-on", "synthetic training patients for the hand-made baselines", 8)
+    option("--no-baselines", "leave out SynTumor and Pixel2Cancer", True, dest="baselines", action="store_false")
+    option("--no-planning", "leave out the searches of Tables 2 and 3", True, dest="planning", action="store_false")
     option("--among", "agents to choose from; by default the public collection's five where all that was given lies "
            "among them, else the whole vocabulary", (), type=_agents, metavar="A,B")  # fmt: skip
     option("--constant", "the constant plan, joined by +", metavar="TEXT")
@@ -108,11 +110,12 @@ def _run(args: argparse.Namespace, argv: Sequence[str], shown: Any) -> Path:
             remedy="Give at least 1, and at least 2 folds",
         )
     settings = settings_from(ReproduceSettings, args, assumed=Protocol.parse(args.assume).text if args.assume else "")
-    constant = {"constant": Protocol.parse(args.constant)} if args.constant else {}
     tables = TableSettings(
         folds=args.folds, repeats=args.repeats, hold_out=args.hold_out, backbone=args.backbone,
-        language=tuple(args.language), physicians=args.physicians, results=args.results or RESULTS, **constant,
+        language=tuple(args.language), physicians=args.physicians, results=args.results or RESULTS,
     )  # fmt: skip
+    if args.constant:
+        tables = tables.chosen((), Protocol.parse(args.constant))
     command = " ".join([PROG, *(without_folder(word) for word in argv)])
     request = Request(settings, tables, args.judging, args.patients, args.workers, command, bool(args.constant))
 

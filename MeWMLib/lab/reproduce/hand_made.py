@@ -43,11 +43,14 @@ def fitted(out: Path, fitted_on: int) -> Parameters:
 
 
 def drawn(ct: Volume, labels: LabelMap, seed: int, parameters: Parameters) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Row and scan (K, J, I) after treatment by each baseline: the cube around the largest lesion is drawn."""
+    """Row and scan (K, J, I) after treatment by each fitted baseline, drawn on the cube around the largest lesion."""
+    if not parameters:
+        return
     patch = TreatedPatch.at(patch_geometry(labels), ct, labels)
     # whole changes, since the composition feathers them
     reached = (patch.weight > 0).astype(np.float32)
-    for name, module in BASELINES.items():
+    for name in parameters:
+        module = BASELINES[name]
         chance = derive_seed(name, seed)
         image = module.simulate(patch.hu, patch.labels, patch.spacing_mm, chance, reached, parameters[name])
         after = compose(ct, labels, image - patch.hu, patch.geometry, Provenance(MARK, seed, name, ""))

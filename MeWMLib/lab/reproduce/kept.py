@@ -101,7 +101,8 @@ class Kept:
             (self.folder / ARRAYS).unlink(missing_ok=True)
             if arrays:
                 with atomic_path(self.folder / ARRAYS) as part, part.open("wb") as file:
-                    np.savez_compressed(file, **{name: np.asarray(value) for name, value in arrays.items()})
+                    values: dict[str, Any] = {name: np.asarray(value) for name, value in arrays.items()}
+                    np.savez_compressed(file, **values)
                 sums[ARRAYS] = file_checksum(self.folder / ARRAYS)
         except OSError as error:
             raise output_error(error, self.folder) from error

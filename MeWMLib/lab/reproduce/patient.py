@@ -53,7 +53,7 @@ class MeasurePatient:
         self._cohort = Cohort.read(settings.cohort)
         self._world = WorldModel.load(find_bundle(settings.bundle))
         self._others = {name: WorldModel.load(find_bundle(bundle)) for name, bundle in settings.others}
-        self._hand_made = fitted(settings.out, settings.fitted_on)
+        self._hand_made = fitted(settings.out, settings.fitted_on) if settings.baselines else {}
         manifest = self._cohort.manifest
         self._same_world = self._cohort.synthetic and manifest.get("world_sha256") == fingerprint()
 
@@ -99,10 +99,11 @@ class MeasurePatient:
         if member.protocol is not None:
             self._simulate(member, patient, after, features, folder, result, arrays)
             pictures[PICTURE] = folder / PICTURE
-        truth = self._truth(member, labels)
-        result["planning"] = choices(
-            self._world, self._others, patient, self._settings, member.weeks, member.assisted, truth
-        )
+        if self._settings.planning:
+            truth = self._truth(member, labels)
+            result["planning"] = choices(
+                self._world, self._others, patient, self._settings, member.weeks, member.assisted, truth
+            )
 
     def _labels(self, case: CohortCase, patient: str) -> tuple[LabelMap, str]:
         """Labels before treatment, and where they come from."""

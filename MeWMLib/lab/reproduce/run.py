@@ -78,7 +78,7 @@ def reproduce(request: Request, show: Show) -> dict[str, Any]:
     tables = request.tables.chosen(settings.among or among, None if request.own_constant else usual)
     found = all_tables(records, settings, tables, sums, cohort, show)
     gaps = [*gaps, *gaps_of(members, cohort.folder), *_failed(records), *found.gaps]
-    result = {
+    result: dict[str, Any] = {
         "about": {
             "cohort": cohort.folder.name,
             "synthetic": cohort.synthetic,
@@ -96,10 +96,10 @@ def reproduce(request: Request, show: Show) -> dict[str, Any]:
         "gaps": [one.to_json() for one in gaps],
         **found.tables,
     }
-    result = jsonable(result)
-    write_json(result, settings.out / RESULT)
-    write_page(settings.out / PAGE, result, records, found.pictures)
-    return result
+    known: dict[str, Any] = jsonable(result)
+    write_json(known, settings.out / RESULT)
+    write_page(settings.out / PAGE, known, records, found.pictures)
+    return known
 
 
 def _measure(request: Request, members: Sequence[Member], show: Show) -> int:
@@ -111,9 +111,10 @@ def _measure(request: Request, members: Sequence[Member], show: Show) -> int:
         show("patients", done, len(members), f"{done} of {len(members)} kept from an earlier run", None)
     if not todo:
         return 0
-    show("baselines", 0.0, 1.0, "hand-made baselines", None)
-    fitted(settings.out, settings.fitted_on)
-    show("baselines", 1.0, 1.0, "hand-made baselines", None)
+    if settings.baselines:
+        show("baselines", 0.0, 1.0, "hand-made baselines", None)
+        fitted(settings.out, settings.fitted_on)
+        show("baselines", 1.0, 1.0, "hand-made baselines", None)
 
     def say(stage: str, share: float, total: float = 1.0) -> None:
         now = round(share / total * len(todo))

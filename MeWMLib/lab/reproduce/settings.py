@@ -33,6 +33,8 @@ class ReproduceSettings:
         fitted_on: synthetic training patients on which the hand-made baselines are fitted.
         among: agents to choose from; empty for the whole vocabulary.
         others: row name to bundle, for rows with weights of their own.
+        baselines: draw the hand-made baselines of Table 1.
+        planning: search protocols for Tables 2 and 3.
         assumed: protocol to simulate in patients whose own is not recorded; "" leaves them out.
     """
 
@@ -54,6 +56,8 @@ class ReproduceSettings:
     among: tuple[str, ...] = ()
     others: tuple[tuple[str, str], ...] = ()
     assumed: str = ""
+    baselines: bool = True
+    planning: bool = True
 
     def __post_init__(self) -> None:
         for name, low in (("replicas", 1), ("searched", 1), ("steps", 1), ("assistant_patients", 0), ("fitted_on", 1)):
@@ -79,4 +83,6 @@ class ReproduceSettings:
         values = asdict(self)
         for name in ("cohort", "out", "bundle", "others", "assistant_patients"):
             del values[name]
+        # what is left out is part of the key, and only then
+        values = {name: v for name, v in values.items() if name not in ("baselines", "planning") or not v}
         return {"format": FORMAT, "bundles": dict(sums), **values}

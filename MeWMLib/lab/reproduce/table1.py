@@ -64,10 +64,10 @@ def _fid(
     _, dimensions = fid(np.concatenate(real), np.concatenate(other))
 
     def distance(chosen: NDArray[np.intp]) -> float:
-        drawn = [np.concatenate([each[i] for i in chosen]) for each in (real, other)]
+        first, second = (np.concatenate([each[i] for i in chosen]) for each in (real, other))
         # patients have different numbers of crops: a draw may hold too few for all dimensions
-        most = min(len(d) // 2 for d in drawn)
-        return fid(*drawn, min(dimensions, most))[0] if most >= LEAST_CROPS // 2 else float("nan")
+        most = min(len(first), len(second)) // 2
+        return fid(first, second, min(dimensions, most))[0] if most >= LEAST_CROPS // 2 else float("nan")
 
     # one patient drawn again and again is no other set of patients
     draws = DRAWS if len(real) > 1 else 0

@@ -1,4 +1,4 @@
-"""A cohort of phantoms on disk: a body, a liver and a tumour in it, before and after, in seconds for dozens of patients."""
+"""A cohort of phantoms on disk: a body, a liver and a tumour in it, before and after; dozens of patients in seconds."""
 
 from __future__ import annotations
 
