@@ -60,8 +60,13 @@ def _parser() -> argparse.ArgumentParser:
     option("--assume", "protocol to simulate in patients whose own is not recorded", "", metavar="TEXT")
     option("--row", "another model to compare", [], dest="others", action="append", type=_row, metavar="NAME=BUNDLE")
     option("--backbone", "published feature network for FID and LPIPS (TorchScript)", type=Path, metavar="FILE")
-    option("--language", "rows of language models: PRESET, PRESET=ENDPOINT or llm:ENDPOINT[+REFINER]", [], nargs="+",
-           metavar="ROW")  # fmt: skip
+    option(
+        "--language",
+        "rows of language models: PRESET, PRESET=ENDPOINT, llm:ENDPOINT[+REFINER] or stages:OBSERVER+ACTOR",
+        [],
+        nargs="+",
+        metavar="ROW",
+    )
     option("--physicians", "what physicians chose without and with MeWM", type=Path, metavar="CSV")
     option("--results", "folder of stamped results, for rows without weights", type=Path, metavar="DIR")
     option("--hold-out", "share of patients that is held out of what policies are fitted on, as the paper's 0.2; by "

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from MeWMLib.cohorts.layout import Cohort
-from MeWMLib.core.errors import EndpointError
+from MeWMLib.core.errors import EndpointError, PolicyError
 from MeWMLib.core.io import read_labels
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.volume import LabelMap, Volume
@@ -16,7 +16,10 @@ from MeWMLib.lab.reproduce.language import DirectPlan, language_row
 from MeWMLib.lab.reproduce.patient import LABELS
 from MeWMLib.lab.reproduce.records import Record
 from MeWMLib.lab.reproduce.table2 import PolicySettings, policy_rows
+from MeWMLib.lab.reproduce.two_stage import TwoStagePlan
 from MeWMLib.policy.choose import SLICES
+from MeWMLib.policy.llm.client import ChatClient
+from MeWMLib.policy.llm.endpoints import find_endpoint
 from MeWMLib.policy.llm.images import slices_png
 from MeWMLib.policy.proposal import Policy, PolicyInput, Proposal
 
@@ -29,7 +32,7 @@ def language_table(
     Args:
         records: of the patients.
         cohort: their scans, for pictures.
-        names: see `language.language_row`.
+        names: see `_row_of`.
         settings: how policies are measured.
         bundle: only named in the result, since pictures of patients without labels follow its segmenter.
 
@@ -41,7 +44,7 @@ def language_table(
     gold = [r for r in records if r.gold is not None]
     for text in names:
         try:
-            row, policy = language_row(text, settings.among)
+            row, policy = _row_of(text, settings.among)
             asked, once = _Asked(policy), replace(settings, repeats=1)
             pictures = partial(_pictures, cohort) if _looks(policy) else None
             rows, refused, gaps = policy_rows(gold, once, {row: asked}, pictures)
@@ -52,7 +55,7 @@ def language_table(
         out["refused"] |= refused
         out["gaps"] += gaps
         out["usage"][row] = asked.usage
-        if isinstance(policy, DirectPlan) and policy.unusable:
+        if isinstance(policy, DirectPlan | TwoStagePlan) and policy.unusable:
             out["unusable"][row] = {"answers": len(policy.unusable), "first": policy.unusable[0]}
     return out
 
@@ -76,9 +79,26 @@ class _Asked:
         return proposal
 
 
+def _row_of(text: str, among: tuple[str, ...] | None) -> tuple[str, Policy]:
+    """Row and policy: stages:OBSERVER+ACTOR, or one of `language.language_row`.
+
+    Raises:
+        PolicyError: not two names.
+        EndpointError: an endpoint is not known.
+    """
+    if not text.startswith("stages:"):
+        return language_row(text, among)
+    names = text.removeprefix("stages:").split("+")
+    if len(names) != 2:
+        raise PolicyError(what="Two stages need two endpoints", given=text, remedy="Write stages:OBSERVER+ACTOR")
+    observer, actor = (ChatClient(find_endpoint(name)) for name in names)
+    policy = TwoStagePlan(observer, actor, among)
+    return policy.name, policy
+
+
 def _looks(policy: Policy) -> bool:
     """True for a model that is shown pictures."""
-    client = policy.client if isinstance(policy, DirectPlan) else getattr(policy, "proposer", None)
+    client = policy.client if isinstance(policy, DirectPlan | TwoStagePlan) else getattr(policy, "proposer", None)
     return client is not None and bool(client.endpoint.images)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from MeWMLib.cohorts.layout import Cohort
+from MeWMLib.cohorts.layout import Cohort, read_patient
 from MeWMLib.core.bundles import find_bundle
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.records import read_json
@@ -23,6 +23,7 @@ from MeWMLib.lab.reproduce.language_rows import language_table
 from MeWMLib.lab.reproduce.members import Gap
 from MeWMLib.lab.reproduce.physicians import physician_rows, read_choices
 from MeWMLib.lab.reproduce.records import Record
+from MeWMLib.lab.reproduce.responses import response_table
 from MeWMLib.lab.reproduce.settings import ReproduceSettings
 from MeWMLib.lab.reproduce.split import held_out
 from MeWMLib.lab.reproduce.stored import NEEDED, stored_rows
@@ -134,6 +135,8 @@ def all_tables(
     fits = (tables.folds, tables.repeats)
     table("figures", lambda folder: survival_figures(records, folder, *fits, settings.seed), fits)
     table("virtual", lambda _: virtual_against_real(records, *fits, settings.seed), fits)
+    stored = {m.id: (read_patient(cohort.folder, m.id) or {}).get("clinical") or {} for m in members}
+    table("response", lambda _: response_table(records, stored, settings.seed))
     if tables.language:
         asked = language_table(records, cohort, tables.language, policies, settings.bundle)
         out.tables["language"] = jsonable(asked)
@@ -162,6 +165,7 @@ TITLES = {
     "table3": "Table 3",
     "figures": "Figures 5 and 6",
     "virtual": "virtual against real",
+    "response": "the response as a second outcome",
 }
 
 
