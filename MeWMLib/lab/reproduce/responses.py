@@ -72,6 +72,9 @@ def response_table(records: Sequence[Record], stored: Mapping[str, Mapping[str, 
     }
     for row, score in scores.items():
         used = known & np.isfinite(score)
+        if not used.any():
+            out["gaps"].append(f"{row}: it is known of no patient with measured diameters")
+            continue
         out["rows"][row] = _figures(score[used], change[used], seed)
     return out
 
