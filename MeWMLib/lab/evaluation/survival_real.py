@@ -132,8 +132,7 @@ def cross_validate(
     percentiles, survival = np.zeros(size), np.zeros((size, len(HORIZONS)))
     for repeat in range(repeats):
         risk, fold = np.zeros(size), np.zeros(size, np.intp)
-        splits = StratifiedKFold(folds, shuffle=True, random_state=seed + repeat).split(x, endpoint.events)
-        for n, (train, test) in enumerate(splits):
+        for n, (train, test) in enumerate(_splits(x, endpoint.events, folds, seed + repeat)):
             train = train if never is None else train[~never[train]]
             fitted = fit(model.kind, x[train], outcome[train], seed + repeat)
             risk[test], fold[test] = fitted.predict(x[test]), n
@@ -146,6 +145,15 @@ def cross_validate(
         risks.append(risk)
         numbers.append(fold)
     return Predictions(risks, numbers, percentiles, survival)
+
+
+def _splits(
+    x: Array, events: NDArray[np.bool_], folds: int, seed: int
+) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Training and test patients of each fold, with like shares of events; few who lived on are in some folds only."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The least populated class")
+        return list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(x, events))
 
 
 def fit(kind: str, x: Array, outcome: Any, seed: int) -> Pipeline:
@@ -179,7 +187,7 @@ def _elastic_net(z: Array, outcome: Any, seed: int) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.filterwarnings("ignore", message="all coefficients are zero")
-        for train, test in StratifiedKFold(4, shuffle=True, random_state=seed).split(z, outcome["event"]):
+        for train, test in _splits(z, outcome["event"], 4, seed):
             path = CoxnetSurvivalAnalysis(l1_ratio=0.5, alphas=alphas).fit(z[train], outcome[train])
             for n in range(path.coef_.shape[1]):
                 risk = z[test] @ path.coef_[:, n]

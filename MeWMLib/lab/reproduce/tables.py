@@ -11,6 +11,7 @@ import torch
 
 from MeWMLib.cohorts.layout import Cohort, read_patient
 from MeWMLib.core.bundles import find_bundle
+from MeWMLib.core.errors import UnreadableFileError
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.records import read_json
 from MeWMLib.lab.evaluation.metrics import jsonable
@@ -125,6 +126,10 @@ def all_tables(
         return found
 
     backbone = file_checksum(tables.backbone) if tables.backbone else ""
+    if tables.backbone and not backbone:
+        raise UnreadableFileError(
+            what="The feature network cannot be read", given=str(tables.backbone), remedy="There is no such file"
+        )
     table(
         "table1",
         lambda _: table1(records, _network(records, settings, tables.backbone), settings.seed),
