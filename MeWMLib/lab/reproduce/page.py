@@ -14,7 +14,7 @@ from MeWMLib.lab.reproduce.patient import PICTURE
 from MeWMLib.lab.reproduce.records import Record
 
 #: Patients whose scans are shown.
-SHOWN = 12
+SHOWN = 8
 #: Rows in words.
 WORDS = {
     "mewm": "MeWM, beam search, judged by the simulated image",
@@ -124,8 +124,8 @@ def differences(result: Mapping[str, Any]) -> list[str]:
     network = result["table1"].get("network")
     among = ", ".join(agents["among"]) or "the whole vocabulary of 18 agents"
     out = [
-        f"Patients: {about['patients']} of the cohort {about['cohort']}; the paper tests on 34 of 338 patients of one "
-        "hospital and on a fifth of 78 curated cases of HCC-TACE-Seg.",
+        f'Patients: {about["patients"]} of the cohort "{about["cohort"]}"; the paper tests on 34 of 338 patients of '
+        "one hospital and on a fifth of 78 curated cases of HCC-TACE-Seg.",
         "Training: the bundle is used as it is and was not fine-tuned to this cohort; the paper trains on 304 patients "
         "and fine-tunes on four fifths of the public cases.",
         f"FID and LPIPS are by {network or 'no network'}. The paper does not name its network, so the figures may be "
@@ -137,8 +137,8 @@ def differences(result: Mapping[str, Any]) -> list[str]:
         "What was given is counted without doses. Lipiodol counts like any other agent.",
         f"The constant plan ({agents['constant']}) and the frequency prior stand beside every row, since habit alone "
         "may agree better than any model.",
-        "Row `mewm` judges by the viable tumour measured in the simulated image, as the product does; the way of the "
-        "paper with the segmenter's outline is the row `mewm_assistant`, on the patients that it says.",
+        "The row mewm judges by the viable tumour measured in the simulated image, as the product does; the way of the "
+        "paper with the segmenter's outline is the row mewm_assistant, on the patients that it says.",
         "Figure 5: the paper names neither grid nor time nor formula of its error; here the grid is over tumour volume "
         "before and simulated viable share, by Nelson-Aalen (docs/SURVIVAL.md). The printed numbers are others.",
         "Figure 6: the network was trained on the synthetic world and is fitted to nobody of this cohort; the Cox "
