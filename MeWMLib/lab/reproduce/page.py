@@ -48,7 +48,7 @@ WORDS = {
 }
 #: Metric to its head, decimals, and whether the paper has it.
 TABLE1 = {
-    "fid": ("FID", 2), "lpips": ("LPIPS", 4), "mae_hu": ("error, HU", 1), "mae_ratio": ("error / copy", 2),
+    "fid": ("FID", 2), "lpips": ("LPIPS", 3), "mae_hu": ("error, HU", 0), "mae_ratio": ("error / copy", 2),
     "mae_8mm_ratio": ("8 mm error / copy", 2), "change_r_8mm": ("r of change, 8 mm", 2),
     "lipiodol_map_r": ("r of Lipiodol maps", 2), "lipiodol_error_ml": ("Lipiodol error, ml", 1),
 }  # fmt: skip

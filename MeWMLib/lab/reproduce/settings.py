@@ -10,6 +10,12 @@ from typing import Any
 from MeWMLib.core.errors import InputError
 from MeWMLib.core.plan import FREE, PlanSettings
 
+#: Rows that are made here; another model needs a name of its own.
+OWN_ROWS = (
+    "mewm", "mewm_expected", "mewm_action_dropped", "mewm_best_first", "mewm_exhaustive", "mewm_assistant",
+    "no_assistant", "judged_by_model", "random_in_space", "copy_pre", "syntumor", "pixel2cancer", "guideline",
+    "constant", "frequency_prior", "random", "truth",
+)  # fmt: skip
 #: Increased when a patient's numbers are computed differently: what was kept before is computed again.
 FORMAT = 1
 
@@ -65,6 +71,10 @@ class ReproduceSettings:
                 raise InputError(
                     what=f"{name} is too small", given=str(getattr(self, name)), remedy=f"Give at least {low}"
                 )
+        names = [name for name, _ in self.others]
+        taken = [name for name in names if name in OWN_ROWS or names.count(name) > 1]
+        if taken:
+            raise InputError(what="A row of this name is there already", given=", ".join(taken), remedy="Name it anew")
 
     @property
     def plan(self) -> PlanSettings:

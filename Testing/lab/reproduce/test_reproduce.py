@@ -191,6 +191,7 @@ def test_no_labels_an_unregistered_scan_and_an_assumed_protocol(
     ("more", "said"),
     [
         (("--row", "no_ccl"), "Not a row"),
+        (("--row", "mewm=somewhere"), "there already"),
         (("--workers", "0"), "too small"),
         (("--replicas", "0"), "replicas is too small"),
         (("--hold-out", "1.5"), "between 0 and 1"),
