@@ -14,11 +14,14 @@ import pytest
 from MeWMLib.cohorts.layout import PRE, Cohort, write_table
 from MeWMLib.core.bundles import Bundle, find_bundle, write_part
 from MeWMLib.core.errors import CohortError, InputError
+from MeWMLib.core.folders import data_folder
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.lab.evaluation.planning import overlap
 from MeWMLib.lab.reproduce import run as running
 from MeWMLib.lab.reproduce.__main__ import main
 from MeWMLib.lab.reproduce.patient import MeasurePatient
+from MeWMLib.policy.llm import privacy
+from MeWMLib.policy.llm.endpoints import find_endpoint
 
 FEW = ("--fitted-on", "1", "--replicas", "1", "--drugs", "2", "--embolics", "1", "--steps", "1", "--repeats", "1")
 
@@ -213,6 +216,45 @@ def test_what_cannot_be_used_is_refused(
                "--assistant-patients", "1", *more]  # fmt: skip
     assert main(command) == InputError("").exit_code
     assert said in capsys.readouterr().err
+
+
+def test_language_models_physicians_stored_rows_and_the_split_stand_on_the_page(
+    rehearsal: tuple[Path, Path, dict[str, Any]], bundle: Bundle, recorded: Any, tmp_path: Path
+) -> None:
+    cohort, out, _ = rehearsal
+    shutil.copytree(out, tmp_path / "out")
+    server = recorded(json.dumps({"drugs": ["Doxorubicin"], "embolics": ["Lipiodol"]}))
+    ours = {"name": "ours", "url": server.url, "model": "m", "images": True, "price_in": 2.0, "price_out": 10.0}
+    data_folder().mkdir(parents=True, exist_ok=True)
+    (data_folder() / "endpoints.json").write_text(json.dumps({"endpoints": [ours]}), encoding="utf-8")
+    privacy.grant(find_endpoint("ours"))
+    lines = ["patient,physician,with_mewm,protocol", "P00,A,0,Doxorubicin + Lipiodol",
+             "P00,A,1,Cisplatin + Doxorubicin + Mitomycin + Lipiodol"]  # fmt: skip
+    (tmp_path / "choices.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    stored = {
+        "cohort": "60 synthetic patients",
+        "stamp": {"command": "mewm evaluate planning", "date": "2026-01-01"},
+        "rows": {"no_ccl": {"f1": {"mean": 51.0, "n": 60}}},
+    }
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "planning.json").write_text(json.dumps(stored), encoding="utf-8")
+    result = run(
+        cohort, tmp_path / "out", bundle, "--assistant-patients", "1", "--language", "gpt-4o=ours", "medgpt=nobody",
+        "--physicians", str(tmp_path / "choices.csv"), "--results", str(tmp_path / "results"), "--hold-out", "0.34",
+    )  # fmt: skip
+    assert result["about"]["measured_now"] == 0
+    row = "gpt-4o (ours)"
+    assert (
+        result["language"]["usage"][row]["ours"]["requests"] == 3 and result["language"]["usage"][row]["ours"]["cost"]
+    )
+    assert all(len(body["messages"][-1]["content"]) > 1 for body in server.asked), "pictures are sent"
+    assert any("nobody" in gap["what"] for gap in result["gaps"])
+    assert result["physicians"]["paired"]["pairs"] == 1 and list(result["stored"]) == ["no_ccl"]
+    held = result["split"]["held_out"]
+    assert 0 < len(held) < 4 and result["table2"]["patients"] == len([p for p in held if p != "P01"])
+    page = (tmp_path / "out" / "reproduce.html").read_text(encoding="utf-8")
+    for text in ("What the language models cost", "paired", "From stored results", "60 synthetic patients", "held out"):
+        assert text in page
 
 
 def test_progress_says_how_many_and_how_long(phantoms: ModuleType, bundle: Bundle, tmp_path: Path) -> None:
