@@ -75,7 +75,12 @@ def table2(records: Sequence[Record], settings: PolicySettings) -> dict[str, Any
 
 
 def table3(records: Sequence[Record], settings: PolicySettings) -> dict[str, Any]:
-    """What a part is worth: each ablation beside the full row, on the same patients, and the paired difference."""
+    """What a part is worth: each ablation beside the full row, on the same patients, and the paired difference.
+
+    Returns:
+        JSON-ready: `rows`, `differences`, `gaps`; `assisted`, patients searched with the segmenter's outline, and
+        `lesion_found`, those of them whose lesion it finds before treatment: in the others the outline stays.
+    """
     gold = [r for r in records if r.gold is not None and r.planning and _judged(r, settings)]
     figures = [_of_patient(r, settings.constant) for r in gold]
     out: dict[str, Any] = {"rows": {}, "differences": {}, "gaps": []}
@@ -89,6 +94,8 @@ def table3(records: Sequence[Record], settings: PolicySettings) -> dict[str, Any
             m: bootstrap_mean([f[row].get(m, np.nan) - f[full].get(m, np.nan) for f in both], settings.seed)
             for m in metrics
         }
+    asked = [r.planning.get("segmenter_counts") for r in gold]
+    out["assisted"], out["lesion_found"] = sum(one is not None for one in asked), sum(one is True for one in asked)
     if not out["differences"]:
         out["gaps"].append("No ablation was searched on a patient with a recorded protocol")
     return out

@@ -64,6 +64,7 @@ def test_every_table_of_the_paper_has_its_rows(rehearsal: tuple[Path, Path, dict
     assert {"guideline", "constant", "frequency_prior", "random", "mewm", "mewm_exhaustive", "no_assistant"} <= set(two)
     assert two["mewm"]["f1"]["n"] == 3 and two["mewm_assistant"]["f1"]["n"] == 1
     assert "no_assistant - mewm_assistant" in result["table3"]["differences"]
+    assert result["table3"]["assisted"] == 1 and result["table3"]["lesion_found"] in (0, 1)
     page = (out / "reproduce.html").read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == 3 and "What could not be run" in page
     for text in ("64.08", "71.43", "60.03", "3.33", "79.17"):
