@@ -61,6 +61,8 @@ _PARTS = {
         "two-sample",
         "codecs",
         "policy",
+        "public-cohort",
+        "response",
         "survival",
         "segmentation",
         "registration",
@@ -220,6 +222,13 @@ _COMMANDS = (
         _program_options("plan-cohort", metavar="DIR", help="a sub-folder with pre.nrrd for each patient"),
     ),
     Command(
+        "reproduce",
+        _PROGRAM,
+        "the paper's tables and figures on a cohort on disk, in one page (arguments go to the program)",
+        "mewm reproduce --cohort out/cohort --out out/reproduce",
+        _program_options("reproduce", metavar="--cohort DIR --out DIR", help="what, and where to"),
+    ),
+    Command(
         "cohort",
         _PROGRAM,
         "write synthetic patients, import DICOM folders, check, split and describe a cohort, measure lesions",
@@ -257,7 +266,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         the arguments; `command` names the function to call as "module:function".
     """
     # everything after `mewm train PART` belongs to the training program, its --help too
-    if len(argv) > 1 and (argv[0] == "plan-cohort" or argv[1] in _PARTS.get(argv[0], ())):
+    if len(argv) > 1 and (argv[0] in ("plan-cohort", "reproduce") or argv[1] in _PARTS.get(argv[0], ())):
         limit, rest = _limit_in(argv[2:])
         return argparse.Namespace(command=_PROGRAM, program=argv[0], part=argv[1], rest=rest, max_gib=limit)
     parser = argparse.ArgumentParser(

@@ -136,6 +136,7 @@ _MODULES = {
     "evaluate": "MeWMLib.lab.evaluation",
     "plan-cohort": "MeWMLib.lab.cohort_plans",
     "study": "MeWMLib.lab.reader_study",
+    "reproduce": "MeWMLib.lab.reproduce",
 }
 
 
@@ -145,7 +146,7 @@ def program_module(program: str, part: str) -> str:
 
 
 def program(arguments: argparse.Namespace, output: Output) -> int:
-    """`mewm cohort`, `train`, `evaluate`, `study` and `plan-cohort`: a program of its own in a process of its own.
+    """`mewm cohort`, `train`, `evaluate`, `reproduce`, `study` and `plan-cohort`: a program in a process of its own.
 
     Raises:
         DependencyError: the program belongs to the lab, which is not installed.

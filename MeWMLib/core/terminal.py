@@ -30,6 +30,11 @@ class Bars:
         self._tasks: dict[str, TaskID] = {}
         self._said: dict[str, int] = {}
 
+    @property
+    def drawn(self) -> bool:
+        """True where bars are drawn, and not lines printed."""
+        return self._progress is not None
+
     def step(self, stage: str, done: float, total: float, text: str = "", left_s: float | None = None) -> None:
         """Show how far a stage is.
 

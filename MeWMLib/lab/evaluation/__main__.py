@@ -47,7 +47,9 @@ class Command:
         if self.name == "generation" and real:
             return "real_pairs"
         if self.name == "survival":
-            return "survival_real" if args.table else "survival_study" if args.maps else "survival_synthetic"
+            if args.table:
+                return "survival_external" if args.external else "survival_real"
+            return "survival_study" if args.maps else "survival_synthetic"
         return self.name.replace("-", "_")
 
     def used(self, args: argparse.Namespace) -> tuple[str, ...]:
@@ -194,6 +196,7 @@ COMMANDS = (
     )),
     Command("survival", "survival models: tables of real patients, or the network on synthetic ones", ("survival",), (
         _option("--table", "hcc-tace-seg, dtsdhcc, or the file of one of them", metavar="NAME|FILE"),
+        _option("--external", "the other table: models fitted on each are judged on the other", metavar="NAME|FILE"),
         _option("--folds", "of the cross-validation", 5),
         _option("--repeats", "of the cross-validation", 10),
         _option("--permutations", "of the outcomes, against leakage; 0 leaves it out", 20),
@@ -205,6 +208,17 @@ COMMANDS = (
         _option("--simulated", "how many of them are simulated as well (a minute each)", 0),
         _option("--cache", "folder of drawn patients; OUT/patients if left out", type=Path),
         _WORKERS,
+    )),
+    Command("public-cohort", "who of HCC-TACE-Seg has what, and how many patients written rules leave", (), (
+        _option("--table", "clinical table of HCC-TACE-Seg (version 2), by name or file", "hcc-tace-seg",
+                metavar="NAME|FILE"),
+        _option("--index", "series of the collection as CSV; that of idc-index if left out", type=Path, metavar="CSV"),
+    )),
+    Command("response", "classes of response from the readers' diameters, and who is predicted to respond", (), (
+        _option("--table", "clinical table of HCC-TACE-Seg (version 2), by name or file", "hcc-tace-seg",
+                metavar="NAME|FILE"),
+        _option("--folds", "of the cross-validation", 5),
+        _option("--repeats", "of the cross-validation", 10),
     )),
     Command("segmentation", "liver and tumour against known labels, beside region growing", ("assistant",), (
         _option("--sample", "a sample case, as lits-117", "", metavar="NAME"),

@@ -110,7 +110,7 @@ def stamp(args: argparse.Namespace, argv: Sequence[str], parts: Sequence[str], r
         bundle = {"name": used.name, "version": used.manifest.version, "sha256": used.sha256, "parts": sums}
     return {
         "bundle": bundle,
-        "command": " ".join(["mewm evaluate", *(_without_folder(word) for word in argv)]),
+        "command": " ".join(["mewm evaluate", *(without_folder(word) for word in argv)]),
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "mewm": MeWMLib.__version__,
         "seed": args.seed,
@@ -120,7 +120,7 @@ def stamp(args: argparse.Namespace, argv: Sequence[str], parts: Sequence[str], r
     }
 
 
-def _without_folder(word: str) -> str:
+def without_folder(word: str) -> str:
     """An argument without the folders of a path in it, also in NAME=PATH; quoted if it holds spaces."""
     name, equals, value = word.rpartition("=")
     short = name + equals + (Path(value).name if Path(value).name else value)

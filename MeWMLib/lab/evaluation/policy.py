@@ -12,10 +12,11 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from MeWMLib.core.errors import InputError, RuleError
 from MeWMLib.core.io import write_json
@@ -44,12 +45,14 @@ class PolicyResult:
         refused: for each row the share of patients to whom the policy proposed nothing (it counts as an empty plan).
         plans: for each row the plans of the first split by patient.
         notes: what policies said about themselves, each once.
+        each: for each row the figures (metrics, patients), means over the splits, in the order of `METRICS`.
     """
 
     rows: Rows
     refused: dict[str, float]
     plans: dict[str, dict[str, str]]
     notes: tuple[str, ...] = ()
+    each: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 def run(args: argparse.Namespace, say: Say = silent) -> tuple[Rows, str]:
@@ -194,6 +197,7 @@ def evaluate_policies(
     refused: dict[str, float] = {}
     plans: dict[str, dict[str, str]] = {}
     notes: dict[str, None] = {}
+    each: dict[str, NDArray[np.float64]] = {}
     for name, make in policies.items():
         figures = np.zeros((len(METRICS), repeats, len(cases)))
         plans[name], nothing = {}, 0
@@ -208,10 +212,11 @@ def evaluate_policies(
                     figures[:, repeat, n] = list(scores(planned, cases[n].gold).values())
                     if repeat == 0:
                         plans[name][cases[n].id] = Protocol.of(sorted(planned)).text
-        rows[name] = {m: bootstrap_mean(values, seed) for m, values in zip(METRICS, figures.mean(1), strict=True)}
+        each[name] = figures.mean(1)
+        rows[name] = {m: bootstrap_mean(values, seed) for m, values in zip(METRICS, each[name], strict=True)}
         refused[name] = nothing / (repeats * len(cases))
         say("policies", len(rows) / len(policies))
-    return PolicyResult(rows, refused, plans, tuple(notes))
+    return PolicyResult(rows, refused, plans, tuple(notes), each)
 
 
 def _plan(policy: Policy, case: PolicyCase, settings: PlanSettings, notes: dict[str, None]) -> frozenset[str]:

@@ -119,6 +119,29 @@ def reliability_chart(path: Path, panels: Mapping[str, Sequence[Mapping[str, flo
         places[0].set_ylabel(f"observed {label} (Kaplan-Meier)")
 
 
+def decision_chart(
+    path: Path, thresholds: Sequence[float], models: Mapping[str, Mapping[str, Sequence[float]]], title: str
+) -> None:
+    """PNG: net benefit over the risk at which somebody would act, of each model, of acting on everyone and on nobody.
+
+    Args:
+        path: of the picture.
+        thresholds: probabilities of death.
+        models: name to its net benefits as "model", and those of acting on everyone as "all".
+        title: of the chart.
+    """
+    with _chart(path, 5.2, 3.6) as figure:
+        axes = figure.add_subplot()
+        for n, (name, curves) in enumerate(models.items()):
+            axes.plot(thresholds, curves["model"], color=_GROUPS[n % len(_GROUPS)], linewidth=1.8, label=words(name))
+        every = next(iter(models.values()))["all"]
+        axes.plot(thresholds, every, color=GREY, linewidth=1.2, linestyle=(0, (4, 3)), label="everyone")
+        axes.axhline(0, color=FAINT, linewidth=1.2, label="nobody")
+        axes.set(xlabel="risk of death at which one would act", ylabel="net benefit")
+        axes.set_title(title, loc="left", fontsize=9.5, fontweight="bold")
+        axes.legend(frameon=False, fontsize=8)
+
+
 def risk_map_chart(path: Path, maps: RiskMaps, x_label: str, y_label: str) -> None:
     """PNG: maps of a risk on one grid with one scale, and under the predicted ones their squared errors.
 

@@ -51,7 +51,14 @@ class RiskMaps:
 
 
 def risk_maps(
-    x: Array, y: Array, months: Any, events: Any, survival: Mapping[str, Array], at: float, seed: int = 0
+    x: Array,
+    y: Array,
+    months: Any,
+    events: Any,
+    survival: Mapping[str, Array],
+    at: float,
+    seed: int = 0,
+    cells: int = CELLS,
 ) -> RiskMaps:
     """Maps over the quantiles of x (columns) and, within each column, of y (rows).
 
@@ -61,22 +68,23 @@ def risk_maps(
         survival: name to (N,) predicted probability of survival beyond `at`.
         at: months.
         seed: of the bootstrap.
+        cells: rows and columns of the grid.
 
     Raises:
         SurvivalDataError: too few patients for any cell.
     """
     times, died = check_outcomes(months, events)
-    cell = _cells(x, y)
+    cell = _cells(x, y, cells)
     hazards = {n: -np.log(np.clip(s, 1e-6, 1.0)) for n, s in survival.items()}
     every = np.ones(len(times))
-    observed, count = nelson_aalen_map(cell, times, died, at, every)
+    observed, count = nelson_aalen_map(cell, times, died, at, every, cells)
     if not np.isfinite(observed).any():
         raise SurvivalDataError(what="Too few patients for a risk map", given=str(len(times)), remedy="Give more")
     predicted = {n: _means(cell, h, every, np.isfinite(observed)) for n, h in hazards.items()}
     rng, draws = np.random.default_rng(seed), np.zeros((_DRAWS, len(hazards)))
     for draw in draws:
         weight = np.bincount(rng.integers(0, len(times), len(times)), minlength=len(times)).astype(float)
-        truth, here = nelson_aalen_map(cell, times, died, at, weight)
+        truth, here = nelson_aalen_map(cell, times, died, at, weight, cells)
         # NaN if it leaves every cell empty
         draw[:] = [_mse(_means(cell, h, weight, np.isfinite(truth)), truth, here) for h in hazards.values()]
     errors = [_mse(p, observed, count) for p in predicted.values()]
@@ -85,35 +93,36 @@ def risk_maps(
 
 
 def nelson_aalen_map(
-    cell: NDArray[np.intp], months: Array, events: NDArray[np.bool_], at: float, weight: Array
+    cell: NDArray[np.intp], months: Array, events: NDArray[np.bool_], at: float, weight: Array, cells: int = CELLS
 ) -> tuple[Array, Array]:
     """Nelson-Aalen cumulative hazard at `at` of each cell's patients, each counted `weight` times; and their number."""
     order = np.argsort(months)
     t, d = months[order], events[order]
-    counted = weight[order][:, None] * (cell[order][:, None] == np.arange(CELLS * CELLS))  # (N, cells)
+    counted = weight[order][:, None] * (cell[order][:, None] == np.arange(cells * cells))  # (N, cells)
     # of each patient's cell who is at risk when that patient leaves; ties leave together
     at_risk = counted[::-1].cumsum(axis=0)[::-1][np.searchsorted(t, t)]
     steps = np.divide(counted * (d & (t <= at))[:, None], at_risk, out=np.zeros_like(counted), where=counted > 0)
     count = counted.sum(axis=0)
     hazard = np.where(count >= FEWEST, steps.sum(axis=0), np.nan)
-    return hazard.reshape(CELLS, CELLS), count.reshape(CELLS, CELLS)
+    return hazard.reshape(cells, cells), count.reshape(cells, cells)
 
 
-def _cells(x: Array, y: Array) -> NDArray[np.intp]:
-    """Number of each patient's cell: row * CELLS + column."""
-    column, row = _quantile_group(x), np.zeros(len(x), np.intp)
-    for c in range(CELLS):
-        row[column == c] = _quantile_group(y[column == c])
-    return row * CELLS + column
+def _cells(x: Array, y: Array, cells: int) -> NDArray[np.intp]:
+    """Number of each patient's cell: row * cells + column."""
+    column, row = _quantile_group(x, cells), np.zeros(len(x), np.intp)
+    for c in range(cells):
+        row[column == c] = _quantile_group(y[column == c], cells)
+    return row * cells + column
 
 
-def _quantile_group(values: Array) -> NDArray[np.intp]:
-    return np.asarray((rankdata(values, "ordinal") - 1) * CELLS // max(len(values), 1), np.intp)
+def _quantile_group(values: Array, cells: int) -> NDArray[np.intp]:
+    return np.asarray((rankdata(values, "ordinal") - 1) * cells // max(len(values), 1), np.intp)
 
 
 def _means(cell: NDArray[np.intp], values: Array, weight: Array, known: NDArray[np.bool_]) -> Array:
-    total, count = (np.bincount(cell, w, CELLS * CELLS).reshape(CELLS, CELLS) for w in (weight * values, weight))
-    return np.divide(total, count, out=np.full((CELLS, CELLS), np.nan), where=known & (count > 0))
+    """Means over each cell, on the grid of `known`."""
+    total, count = (np.bincount(cell, w, known.size).reshape(known.shape) for w in (weight * values, weight))
+    return np.divide(total, count, out=np.full(known.shape, np.nan), where=known & (count > 0))
 
 
 def _mse(predicted: Array, observed: Array, count: Array) -> float:

@@ -7,8 +7,9 @@ inside each training fold.
 from __future__ import annotations
 
 import argparse
+import typing
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,8 +85,39 @@ def models_of(endpoint: Endpoint) -> list[Model]:
     return [*found, *(Model(f"single:{name}", (name,)) for name in before)]
 
 
-def cross_validate(model: Model, endpoint: Endpoint, folds: int = 5, repeats: int = 10, seed: int = 0) -> Predictions:
+class Known(typing.Protocol):
+    """Patients whose outcome is known, and what a model may read of them.
+
+    Attributes:
+        months, events: (N,).
+    """
+
+    @property
+    def months(self) -> Array: ...
+
+    @property
+    def events(self) -> NDArray[np.bool_]: ...
+
+    def matrix(self, names: Sequence[str]) -> Array:
+        """(N, F) of the named covariates, NaN where not known."""
+        ...
+
+
+def cross_validate(
+    model: Model,
+    endpoint: Known,
+    folds: int = 5,
+    repeats: int = 10,
+    seed: int = 0,
+    never: NDArray[np.bool_] | None = None,
+) -> Predictions:
     """Fit on all folds but one and predict that one, several times over; folds hold like shares of events.
+
+    Args:
+        model: what is fitted.
+        endpoint: the patients.
+        folds, repeats, seed: of the splits.
+        never: (N,) patients whom nothing is fitted on; they are predicted like the others.
 
     Raises:
         SurvivalDataError: fewer events than folds.
@@ -95,13 +127,13 @@ def cross_validate(model: Model, endpoint: Endpoint, folds: int = 5, repeats: in
             what="There are fewer events than folds", given=f"{int(endpoint.events.sum())}, {folds}", remedy="Use fewer"
         )
     x, size = endpoint.matrix(model.covariates), len(endpoint.months)
-    outcome = _outcome(endpoint.months, endpoint.events)
+    outcome = outcome_of(endpoint.months, endpoint.events)
     risks, numbers = [], []
     percentiles, survival = np.zeros(size), np.zeros((size, len(HORIZONS)))
     for repeat in range(repeats):
         risk, fold = np.zeros(size), np.zeros(size, np.intp)
-        splits = StratifiedKFold(folds, shuffle=True, random_state=seed + repeat).split(x, endpoint.events)
-        for n, (train, test) in enumerate(splits):
+        for n, (train, test) in enumerate(_splits(x, endpoint.events, folds, seed + repeat)):
+            train = train if never is None else train[~never[train]]
             fitted = fit(model.kind, x[train], outcome[train], seed + repeat)
             risk[test], fold[test] = fitted.predict(x[test]), n
             known = np.sort(fitted.predict(x[train]))
@@ -115,6 +147,15 @@ def cross_validate(model: Model, endpoint: Endpoint, folds: int = 5, repeats: in
     return Predictions(risks, numbers, percentiles, survival)
 
 
+def _splits(
+    x: Array, events: NDArray[np.bool_], folds: int, seed: int
+) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Training and test patients of each fold, with like shares of events; few who lived on are in some folds only."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The least populated class")
+        return list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(x, events))
+
+
 def fit(kind: str, x: Array, outcome: Any, seed: int) -> Pipeline:
     """Fit one model on its training patients: what fills and scales the covariates, and then the model itself.
 
@@ -122,7 +163,7 @@ def fit(kind: str, x: Array, outcome: Any, seed: int) -> Pipeline:
         kind: "cox" (ridge 0.01 of each standardised coefficient, so that stages with few patients stay finite),
             "elastic net" (penalty by an inner cross-validation, half L1) or "forest".
         x: (N, F); NaN where not known.
-        outcome: of `_outcome`.
+        outcome: of `outcome_of`.
     """
     prepare = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
     z = prepare.fit_transform(x)
@@ -146,7 +187,7 @@ def _elastic_net(z: Array, outcome: Any, seed: int) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.filterwarnings("ignore", message="all coefficients are zero")
-        for train, test in StratifiedKFold(4, shuffle=True, random_state=seed).split(z, outcome["event"]):
+        for train, test in _splits(z, outcome["event"], 4, seed):
             path = CoxnetSurvivalAnalysis(l1_ratio=0.5, alphas=alphas).fit(z[train], outcome[train])
             for n in range(path.coef_.shape[1]):
                 risk = z[test] @ path.coef_[:, n]
@@ -154,7 +195,8 @@ def _elastic_net(z: Array, outcome: Any, seed: int) -> Any:
     return CoxnetSurvivalAnalysis(l1_ratio=0.5, alphas=[alphas[int(np.argmax(scores))]], fit_baseline_model=True)
 
 
-def _outcome(months: Array, events: NDArray[np.bool_]) -> Any:
+def outcome_of(months: Array, events: NDArray[np.bool_]) -> Any:
+    """Outcomes as scikit-survival takes them."""
     # scikit-survival asks for times above 0; who was last seen on the first day lived that day.
     return Surv.from_arrays(events, np.maximum(months, 1 / 31), name_event="event", name_time="time")
 
