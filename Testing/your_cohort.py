@@ -20,6 +20,23 @@ SHORT = {
     "train segmenter": ["--steps", "2", "--validation", "1", "--batch", "1", "--save", "1"],
     "train dynamics": ["--steps", "2", "--drawn-patients", "2", "--batch", "2"],
     "train survival": ["--steps", "2"],
+    "reproduce": [
+        "--replicas",
+        "1",
+        "--searched",
+        "1",
+        "--steps",
+        "2",
+        "--drugs",
+        "2",
+        "--embolics",
+        "1",
+        "--assistant-patients",
+        "0",
+        "--fitted-on",
+        "1",
+        "--no-baselines",
+    ],
 }
 
 #: Of the opaque ids, and so of the sides: a death before the last time of another patient is on that of validation.

@@ -16,7 +16,7 @@ def _columns(by_score):
         (_("Rank"), _("1 is the best"), lambda c: str(c.rank)),
         (_("Protocol"), _("Kind of protocol, and agents with doses"), lambda c: c.described),
         *([score] if by_score else []),
-        (_("Log-risk"), _("0 is the average patient; lower is better"), lambda c: f"{c.risk.log_risk:+.2f}"),
+        (_("Log-risk"), _("0 is the average synthetic patient; lower is better"), lambda c: f"{c.risk.log_risk:+.2f}"),
         (
             _("Hazard"),
             _("Hazard ratio, exp(log-risk): 2 is twice the risk of death"),

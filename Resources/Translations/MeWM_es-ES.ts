@@ -292,7 +292,7 @@
     <name>MeWMPanels.about</name>
     <message>
         <source>The answer of the worker&apos;s Python</source>
-        <extracomment>Asked in the Python that workers run in: Slicer&apos;s own process never imports torch and survives a broken driver.</extracomment>
+        <extracomment>Asked in the Python that workers run in: Slicer&apos;s own process never imports torch and survives a broken driver. In the sentence of an error: what was named (in quotation marks), and paths.</extracomment>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>La respuesta del Python del proceso de cálculo</translation>
     </message>
@@ -500,7 +500,7 @@
     <name>MeWMPanels.bare</name>
     <message>
         <source>&amp;Plan for this CT</source>
-        <extracomment>Slicer holds Python&apos;s lock while Qt waits for events; threads run in these moments (seconds). The user wants to plan: that goes on when everything is installed.</extracomment>
+        <extracomment>Slicer holds Python&apos;s lock while Qt waits for events; threads run in these moments (seconds). What was posted, and is short, may share a turn for so long (seconds).</extracomment>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>&amp;Planificar para esta TC</translation>
     </message>
@@ -511,6 +511,7 @@
     </message>
     <message>
         <source>MeWM needs Python packages that do not come with Slicer. Press Install packages.</source>
+        <extracomment>Each does a piece of its kind, if there is one, and tells whether; the first is asked first. The user wants to plan: that goes on when everything is installed.</extracomment>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>MeWM necesita paquetes de Python que no vienen con Slicer. Pulse Instalar paquetes.</translation>
     </message>
@@ -1189,7 +1190,7 @@ No: el paciente y el estudio son inventados, y así lo indican.</translation>
     <name>MeWMPanels.job_desk</name>
     <message>
         <source>Another job is running</source>
-        <extracomment>A worker that no job has needed for so long is ended, for its memory. The last one that told of progress. Makes the runner of a job; the panel Setup replaces it by a remote one when a server was chosen. The worker stays between jobs, with the networks loaded, until the scene is closed or nobody needs it. Called before a task that needs a runner begins; it may ask the user and raises to refuse. Called when a task has failed or was stopped: a job of it may go on elsewhere. Called where a job tells how far it is, and nothing else has changed. Counts tasks, so that whatever arrives of a task that is over is dropped.</extracomment>
+        <extracomment>A worker that no job has needed for so long is ended, for its memory. The last one that told of progress. Makes the runner of a job; the panel Setup replaces it by a remote one when a server was chosen. The worker stays between jobs, with the networks loaded, until the scene is closed or nobody needs it. Called before a task that needs a runner begins; it may ask the user and raises to refuse. Called when a task has failed or was stopped: a job of it may go on elsewhere. Called where a job tells how far it is, and nothing else has changed. Counts tasks, so that whatever arrives of a task that is over is dropped. True while `beside` has a thread at work, and what it does next.</extracomment>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Hay otro trabajo en curso</translation>
     </message>
@@ -1639,11 +1640,6 @@ No: el paciente y el estudio son inventados, y así lo indican.</translation>
         <translation>Riesgo log.</translation>
     </message>
     <message>
-        <source>0 is the average patient; lower is better</source>
-        <translatorcomment>machine-made, not read by a person</translatorcomment>
-        <translation>0 es el paciente medio; cuanto más bajo, mejor</translation>
-    </message>
-    <message>
         <source>Hazard</source>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Riesgo</translation>
@@ -1767,6 +1763,11 @@ No: el paciente y el estudio son inventados, y así lo indican.</translation>
         <source>Simulated {criterion}: not judged.</source>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>{criterion} simulado: no se puede juzgar.</translation>
+    </message>
+    <message>
+        <source>0 is the average synthetic patient; lower is better</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>0 es el paciente sintético medio; cuanto más bajo, mejor</translation>
     </message>
 </context>
 <context>
