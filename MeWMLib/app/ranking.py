@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from MeWMLib.core.outcome_words import months_text
+from MeWMLib.core.caution import cautions_of
+from MeWMLib.core.outcome_words import interval_text, months_text
 from MeWMLib.core.plan import Candidate
 from MeWMLib.core.plan_folder import PlanDocument
 from MeWMLib.core.records import to_plain
@@ -22,6 +23,7 @@ def ranking(document: PlanDocument) -> dict[str, Any]:
         "stopped": plan.cancelled,
         "kind": document.kind,
         "questions": to_plain(document.questions),
+        "cautions": cautions_of(document),
         "candidates": [_candidate(one) for one in plan.candidates[:MOST_SHOWN]],
     }
 
@@ -35,7 +37,7 @@ def _candidate(one: Candidate) -> dict[str, Any]:
         "template": title_of(one.protocol),
         "described": one.described,
         "log_risk": risk.log_risk,
-        "interval": list(risk.interval) if len(risk.replicas) > 1 else None,
+        "interval": interval_text(risk),
         "hazard_ratio": risk.hazard_ratio,
         "survival": months_text(risk),
         "viable_before_ml": change.viable_ml_before,

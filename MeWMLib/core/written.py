@@ -215,7 +215,7 @@ class WrittenNumbers:
         if oil or self.lipiodol_ml_after >= 0.05:
             found.append(f"{dense_now}.")
         found.append(
-            "The longest axial diameter of any lesion in it "
+            "The longest axial diameter of any lesion in it, treated or not, "
             f"{change_in_words(self.diameter_mm_before, self.diameter_mm_after, unit='mm', digits=0)}."
         )
         return found

@@ -280,6 +280,8 @@ def test_a_case_from_its_ct_to_results_and_files(app, opened, fake):
     assert plan["asked"]["target"] == "largest" and plan["goal"] == "no cisplatin"
     (first,) = told["plan"]["candidates"]
     assert first["shown"] and first["sd"] and told["plan"]["kind"] == "named"
+    assert told["plan"]["cautions"][0].startswith("Do not trust the predicted outcome of a protocol for a real patient")
+    assert " to " in first["interval"], "how far it may be off stands beside the risk"
     shown = {}
     for what, dtype in (("ct", "<i2"), ("labels", np.uint8), ("sd", "<f4")):
         content = app.ask("GET", f"{runs}/{run}/volumes/1/{what}").content

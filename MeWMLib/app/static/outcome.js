@@ -13,6 +13,7 @@ export function fact(value, title) {
 // The protocols of a plan; `live` while the search goes on, when none can be looked at yet.
 export function showRanking(plan, chosen, live, onchosen) {
   const place = byId("ranking"), focused = document.activeElement && document.activeElement.closest("#ranking") !== null;
+  fill(byId("cautions"), ...(live ? [] : plan.cautions).map((text) => make("p", { class: "question" }, text)));
   const single = plan.candidates.length === 1 && plan.kind !== "searched";
   fill(place, ...plan.candidates.map((one) => {
     const input = make("input", { type: "radio", name: "rank", value: `${one.rank}`, disabled: live || !one.shown, checked: !live && one.rank === chosen });
@@ -39,7 +40,7 @@ export function showFacts(one) {
   fill(place, make("h3", {}, one.described),
     make("div", { class: "facts" },
       fact(`${signed(one.viable_change_percent)} %`, `viable tumour, ${ml(one.viable_before_ml)} to ${ml(one.viable_after_ml)}`),
-      fact(signed(one.log_risk, 2), "predicted log-risk; 0 is the average patient"),
+      fact(signed(one.log_risk, 2), `predicted log-risk${one.interval ? ` (${one.interval})` : ""}; 0 is the average synthetic patient`),
       fact(one.survival.split(" (")[0], `predicted median survival${one.survival.includes("(") ? ` (${one.survival.split(" (")[1]}` : ""}`),
       fact(`${ml(one.volume_before_ml)} to ${ml(one.volume_after_ml)}`, "whole tumour")));
   return fill(rules, ...one.warnings.map(rule), one.unjudged ? unjudged(one.unjudged) : null);
