@@ -23,10 +23,10 @@ def _columns(by_score):
             lambda c: f"{c.risk.hazard_ratio:.2f}",
         ),
         (
-            _("Range"),
+            _("Interval"),
             _(
-                "Log-risk of the lowest and highest replica (one simulation with its own seed); "
-                "not a confidence interval"
+                "Where the true log-risk lies with 95 %; for models that do not tell it, the lowest and highest "
+                "replica (one simulation with its own seed)"
             ),
             lambda c: _in_two_lines(span_of(c.risk)),
         ),
@@ -68,11 +68,11 @@ def ranked_by(score):
 
 
 def span_of(risk):
-    """The range of the replicas, not broken over lines; one replica has none."""
-    if len(risk.replicas) < 2:
+    """The 95 % interval, else the range of the replicas, not broken over lines; one replica has none."""
+    ends = risk.total_interval or (risk.interval if len(risk.replicas) > 1 else None)
+    if ends is None:
         return "\N{EN DASH}"
-    low, high = risk.interval
-    return f"{low:+.2f} ... {high:+.2f}".replace(" ", "\N{NO-BREAK SPACE}")
+    return f"{ends[0]:+.2f} ... {ends[1]:+.2f}".replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def median_of(risk):
@@ -91,6 +91,9 @@ def tip_of(candidate):
 
 
 def _risk_line(risk):
+    if risk.total_interval is not None:
+        text = _("Predicted risk of death (lower is better): <b>{risk}</b>, 95 % interval {span}")
+        return text.format(risk=risk.text, span=span_of(risk))
     if len(risk.replicas) < 2:
         text = _("Predicted risk of death (lower is better): <b>{risk}</b>, a point estimate: one replica has no range")
         return text.format(risk=risk.text)

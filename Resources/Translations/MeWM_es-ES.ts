@@ -1650,16 +1650,6 @@ No: el paciente y el estudio son inventados, y así lo indican.</translation>
         <translation>Razón de riesgos, exp(riesgo logarítmico): 2 es el doble de riesgo de muerte</translation>
     </message>
     <message>
-        <source>Range</source>
-        <translatorcomment>machine-made, not read by a person</translatorcomment>
-        <translation>Intervalo</translation>
-    </message>
-    <message>
-        <source>Log-risk of the lowest and highest replica (one simulation with its own seed); not a confidence interval</source>
-        <translatorcomment>machine-made, not read by a person</translatorcomment>
-        <translation>Riesgo logarítmico de la réplica más baja y de la más alta (una simulación con su propia semilla); no es un intervalo de confianza</translation>
-    </message>
-    <message>
         <source>Viable</source>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Viable</translation>
@@ -1768,6 +1758,21 @@ No: el paciente y el estudio son inventados, y así lo indican.</translation>
         <source>0 is the average synthetic patient; lower is better</source>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>0 es el paciente sintético medio; cuanto más bajo, mejor</translation>
+    </message>
+    <message>
+        <source>Interval</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Intervalo</translation>
+    </message>
+    <message>
+        <source>Where the true log-risk lies with 95 %; for models that do not tell it, the lowest and highest replica (one simulation with its own seed)</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Dónde está el log-riesgo verdadero con un 95 %; en los modelos que no lo dicen, la réplica más baja y la más alta (una simulación con su propia semilla)</translation>
+    </message>
+    <message>
+        <source>Predicted risk of death (lower is better): &lt;b&gt;{risk}&lt;/b&gt;, 95 % interval {span}</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Riesgo de muerte predicho (cuanto más bajo, mejor): &lt;b&gt;{risk}&lt;/b&gt;, intervalo del 95 % {span}</translation>
     </message>
 </context>
 <context>
