@@ -286,8 +286,14 @@ def first_protocol(space: ActionSpace, allowed: Allowed) -> Protocol:
     nothing to search.
 
     Raises:
-        RuleError: the rules allow no complete protocol.
+        RuleError: the rules allow no complete protocol, or no drug is offered, as where a goal asks for none.
     """
+    if not space.drugs:
+        raise RuleError(
+            what="A search of all combinations needs a drug, and none is offered",
+            given=f"embolics: {', '.join(space.embolics) or 'none'}",
+            remedy="Search among the templates, which hold bland embolisation (--space templates), or offer a drug",
+        )
     ranked = itertools.product(*(enumerate(candidates) for candidates in actions(space)))
     for pair in sorted(ranked, key=lambda pair: (sum(rank for rank, _ in pair), pair[0][0])):
         protocol = Protocol(tuple(action for _, action in pair))

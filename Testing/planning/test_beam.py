@@ -14,7 +14,7 @@ import pytest
 from MeWMLib.core.errors import PlanSettingsError, RuleError
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import ActionSpace, Protocol, agents_of, vocabulary
-from MeWMLib.planning.search import Batch, Evaluate, RiskError, SearchResult, in_turn
+from MeWMLib.planning.search import Batch, Evaluate, RiskError, SearchResult, first_protocol, in_turn
 from MeWMLib.planning.searches import expected_evaluations, search
 
 #: One replica, where replicas are not what is tested.
@@ -289,3 +289,9 @@ def test_too_few_risks_are_refused() -> None:
 def test_a_batch_of_nothing_is_refused() -> None:
     with pytest.raises(PlanSettingsError, match="batch"):
         beam_search(FIVE, Once(), each(toy(0)), rules, batch=0)
+
+
+def test_a_search_of_all_combinations_says_that_it_needs_a_drug() -> None:
+    """As where a goal asks for bland embolisation; the templates hold that."""
+    with pytest.raises(RuleError, match=r"needs a drug.*templates"):
+        first_protocol(ActionSpace((), ("Lipiodol", "PVA"), {}, "goal"), lambda protocol: True)
