@@ -141,7 +141,7 @@ class _Studio:
         pictures.append(take("difference", caption, "Difference", both, self.ct, outlines, simulated=best, over=over))
         if best.sd is not None and orientation == AXIAL:
             caption = "Standard deviation over the replicas in HU: bright is where the simulations disagree"
-            title, over = "Spread of simulations (SD)", self._deviation(best.sd)
+            title, over = "Spread (SD)", self._deviation(best.sd)
             pictures.append(
                 take("deviation", caption, title, [_AFTER_KEY], self.ct, [after], simulated=best, over=over)
             )

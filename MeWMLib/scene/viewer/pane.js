@@ -271,7 +271,7 @@ class Pane {
       before: viewer.header.titleOfScan || "Before treatment",
       simulated: fade < 1 ? `Simulated ${Math.round(100 * fade)} % over before` : "Simulated",
       difference: "Difference",
-      uncertainty: "Spread of simulations (SD)",
+      uncertainty: "Spread (SD)",
     }[this.shows];
   }
 
