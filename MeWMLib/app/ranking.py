@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from MeWMLib.core.caution import cautions_of
-from MeWMLib.core.outcome_words import interval_text, months_text
+from MeWMLib.core.outcome_words import interval_text, months_text, picture_words
 from MeWMLib.core.plan import Candidate
 from MeWMLib.core.plan_folder import PlanDocument
 from MeWMLib.core.records import to_plain
@@ -45,6 +45,7 @@ def _candidate(one: Candidate) -> dict[str, Any]:
         "viable_change_percent": change.viable_change_percent,
         "volume_before_ml": change.volume_ml_before,
         "volume_after_ml": change.volume_ml_after,
+        "picture": picture_words(one),
         "warnings": [{"severity": w.severity, "reason": w.reason, "source": w.source} for w in one.warnings],
         "unjudged": one.unjudged_text,
         "shown": shown,

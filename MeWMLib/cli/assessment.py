@@ -23,6 +23,12 @@ _KINDS = {
 _VOLUMES = ("liver", "volume", "viable", "necrotic", "lipiodol", "unknown")
 _VOLUME_WORDS = {"volume": "tumour", "lipiodol": "Lipiodol", "unknown": "not told"}
 
+#: Beside the risk: the same patient's plan may say twice as many months.
+NOT_A_PLAN = (
+    "It goes by the tumour that looks viable in the CT after treatment, and a plan's goes by what the model itself "
+    "tells to be viable: the two cannot be compared, nor can their months."
+)
+
 
 def show(result: Mapping[str, Any], output: Output) -> None:
     """Print what stands above every result, then registration, volumes, lesions, responses and risk."""
@@ -132,6 +138,7 @@ def _risk(result: Mapping[str, Any], output: Output) -> None:
         last = result["survival"]["months"][-1]
         median += f" (90 % interval {' to '.join(f'over {last:.0f}' if e is None else f'{e:.1f}' for e in months)})"
     output.result(f"{median}. The prediction was measured on synthetic patients alone.")
+    output.result(NOT_A_PLAN)
 
 
 def _numbers(values: Sequence[int]) -> str:

@@ -45,7 +45,25 @@ def cautions_of(document: PlanDocument) -> list[str]:
     """Those of a plan, or of one protocol that was simulated."""
     what = "a ranking of protocols" if document.kind == SEARCHED else "the predicted outcome of a protocol"
     same = same_as_first(document.plan)
-    return cautions(what, document.trained_on, document.questions, document.labels.source, same)
+    found = cautions(what, document.trained_on, document.questions, document.labels.source, same)
+    return found + unmet_wishes(document) if document.kind == SEARCHED else found
+
+
+def unmet_wishes(document: PlanDocument) -> list[str]:
+    """A sentence for each agent that the goal asks for and rank 1 does not hold: wishes order proposals, no more."""
+    goal, ranked = document.goal_reading, document.plan.candidates
+    if not ranked:
+        return []
+    found = []
+    for name in goal.wanted:
+        if name in ranked[0].protocol.agents:
+            continue
+        holds = next((one for one in ranked if name in one.protocol.agents), None)
+        told = (
+            f"the first with it is rank {holds.rank}: {holds.protocol.text}" if holds else "no protocol here holds it"
+        )
+        found.append(f"The goal asks for {name}, which rank 1 does not hold; {told}.")
+    return found
 
 
 def _counted(questions: list[Question]) -> str:

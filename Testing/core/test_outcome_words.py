@@ -7,6 +7,7 @@ import pytest
 
 from MeWMLib.core.caution import cautions, cautions_of
 from MeWMLib.core.comparison import Comparison
+from MeWMLib.core.goal import Goal
 from MeWMLib.core.outcome import Risk, TumourChange
 from MeWMLib.core.outcome_words import (
     growth_lines,
@@ -144,3 +145,16 @@ def test_what_stands_above_a_result() -> None:
     silent = cautions("what follows", "", (), "assistant")
     assert "does not say what the model was trained on" in silent[0] and "looked at by nobody" in silent[1]
     assert len(silent) == 2 and len(cautions("what follows", "", (), "user")) == 1
+
+
+def test_a_wish_that_the_first_protocol_does_not_hold_is_told() -> None:
+    ranked = [
+        Candidate(Protocol.parse(text), Risk((risk,)), CHANGE)
+        for text, risk in (("Epirubicin + Lipiodol", 0.0), ("Doxorubicin + PVA", 2.0))
+    ]
+    wishes = Goal(wanted=("Epirubicin", "Doxorubicin", "KMG"))
+    found = cautions_of(document(plan=Plan(tuple(ranked), (), "finished", 2), goal_reading=wishes))
+    assert [one for one in found if one.startswith("The goal")] == [
+        "The goal asks for Doxorubicin, which rank 1 does not hold; the first with it is rank 2: Doxorubicin + PVA.",
+        "The goal asks for KMG, which rank 1 does not hold; no protocol here holds it.",
+    ]

@@ -13,7 +13,10 @@ export function fact(value, title) {
 // The protocols of a plan; `live` while the search goes on, when none can be looked at yet.
 export function showRanking(plan, chosen, live, onchosen) {
   const place = byId("ranking"), focused = document.activeElement && document.activeElement.closest("#ranking") !== null;
-  fill(byId("cautions"), ...(live ? [] : plan.cautions).map((text) => make("p", { class: "question" }, text)));
+  const asked = live ? [] : plan.questions;
+  fill(byId("cautions"), ...(live ? [] : plan.cautions).map((text) => make("p", { class: "question" }, text)),
+    asked.length ? make("details", { class: "fold-line" }, make("summary", {}, `What was asked or noted of this case: ${asked.length}`),
+      ...asked.map((one) => make("p", { class: "soft" }, one.text))) : null);
   const single = plan.candidates.length === 1 && plan.kind !== "searched";
   fill(place, ...plan.candidates.map((one) => {
     const input = make("input", { type: "radio", name: "rank", value: `${one.rank}`, disabled: live || !one.shown, checked: !live && one.rank === chosen });
@@ -39,7 +42,7 @@ export function showFacts(one) {
   }
   fill(place, make("h3", {}, one.described),
     make("div", { class: "facts" },
-      fact(`${signed(one.viable_change_percent)} %`, `viable tumour, ${ml(one.viable_before_ml)} to ${ml(one.viable_after_ml)}`),
+      fact(`${signed(one.viable_change_percent)} %`, `viable tumour, predicted by the model: ${ml(one.viable_before_ml)} to ${ml(one.viable_after_ml)}${one.picture ? `; measured in the picture: ${one.picture}` : ""}`),
       fact(signed(one.log_risk, 2), `predicted log-risk${one.interval ? ` (${one.interval})` : ""}; 0 is the average synthetic patient`),
       fact(one.survival.split(" (")[0], `predicted median survival${one.survival.includes("(") ? ` (${one.survival.split(" (")[1]}` : ""}`),
       fact(`${ml(one.volume_before_ml)} to ${ml(one.volume_after_ml)}`, "whole tumour")));
@@ -64,7 +67,7 @@ export async function showAssessment(caseId, run, data) {
   const { before, after } = data.volumes_ml;
   const rows = [fact(`${ml(before.volume)} to ${ml(after.volume)}`, "tumour, by its outline"), fact(`${ml(after.lipiodol)}`, "tissue with Lipiodol")];
   for (const one of [data.recist, data.mrecist]) rows.push(fact(CATEGORIES[one.category] || "cannot be judged", `${one.criterion}: ${one.reasons.join("; ")}`));
-  rows.push(fact(signed(data.risk, 2), "predicted log-risk, from the real CT"));
+  rows.push(fact(signed(data.risk, 2), "predicted log-risk, from the CT after treatment"));
   if (typeof data.median_survival_months === "number") rows.push(fact(`${data.median_survival_months.toFixed(1)} months`, "predicted median survival"));
   const { word, text } = data.registration;
   fill(place, make("div", { class: "facts" }, ...rows),
