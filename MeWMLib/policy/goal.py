@@ -32,6 +32,7 @@ from MeWMLib.policy.goal_limits import take_limits
 from MeWMLib.policy.goal_openings import is_denied_reason, is_left_open, opened
 from MeWMLib.policy.goal_polarity import ADVERSE, BARE, DOUBT, EXCLUDE, FEARED, HISTORY, PERMIT, WISH
 from MeWMLib.policy.goal_reading import ask_of_whom, attach_orphans, leave_part, take_group
+from MeWMLib.policy.goal_reductions import ask_of_reductions
 from MeWMLib.policy.goal_refusals import ask_of_refusal, ask_of_refusals
 from MeWMLib.policy.goal_sentences import Sentence, sentences
 from MeWMLib.policy.goal_where import ask_of_where
@@ -67,6 +68,7 @@ def read_goal(goal: str) -> Goal:
     ask_of_whom(plain.text, found)
     ask_of_refusals(spoken, plain.text, plain.places, found)
     ask_of_where(plain.text, found)
+    ask_of_reductions(plain.text, found)
     excluded = tuple(found.excluded)
     for name in found.wanted:
         if name in excluded:
