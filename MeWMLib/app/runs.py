@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import tempfile
 import threading
@@ -23,6 +22,7 @@ from MeWMLib.core import io
 from MeWMLib.core.errors import InputError, MeWMError, UnreadableFileError
 from MeWMLib.core.plan_folder import PLAN, PlanFolder, read_document
 from MeWMLib.core.private_files import private
+from MeWMLib.core.records import parse_json
 from MeWMLib.core.sealed import write_sealed
 from MeWMLib.jobs.job import Job
 from MeWMLib.jobs.server_jobs import ServerJobs
@@ -191,7 +191,7 @@ class Runs:
         final = self._jobs.folder(row).final()
         said = {"kind": "error", "data": dict(InputError(what="The job ended without a word").to_json())}
         if final is not None:
-            said = {"kind": final.kind, "data": json.loads(final.to_json())["data"]}
+            said = {"kind": final.kind, "data": parse_json(final.to_json())["data"]}
         folder = case.run_folder(run.id)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for entry in self._jobs.files(row):

@@ -10,10 +10,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import platform
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import monai
 import numpy as np
 import torch
 from safetensors.torch import save
@@ -154,7 +154,7 @@ def metadata(bundle: Bundle, config: SegmenterConfig) -> dict[str, Any]:
         "schema": SCHEMA,
         "version": bundle.manifest.version,
         "changelog": {bundle.manifest.version: f"the segmenter of {bundle.name}, bundle sha256 {bundle.sha256}"},
-        "monai_version": monai.__version__,
+        "monai_version": version("monai"),
         "pytorch_version": torch.__version__.split("+")[0],
         "numpy_version": np.__version__,
         "optional_packages_version": {"nibabel": "5.0.0", "safetensors": "0.4.3"},

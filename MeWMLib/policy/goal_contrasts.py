@@ -64,6 +64,7 @@ _IN_PLACE = set(
 )
 _AGAINST = ("neg", "avoid", "avoid_after", "adverse", "failed", "than", "except", "doubt", "history")
 #: Where these stand, a contrast may tell what was done or what else did harm.
+_SPOKEN = {*_AGAINST, "wish", "permit"}
 _UNSURE = {"history", "doubt", "failed", "except"}
 _ENDS = (words.STRONG, words.QUESTION, "contrast")
 _PLAIN = (MARK, "aux", "benign", DOSE)
@@ -80,9 +81,9 @@ def part_contrasts(tokens: Sequence[Token]) -> list[Token]:
         tokens: of the goal, without its limits.
     """
     parted = _answered(tokens)
-    starts = list[int]()
+    starts, before = list[int](), _Against(parted)
     for first, second in _pairs(parted):
-        found = _contrast(parted, first, second, starts[-1] if starts else 0)
+        found = _contrast(parted, before, first, second, starts[-1] if starts else 0)
         if found is None:
             continue
         start, word, kind = found
@@ -106,17 +107,19 @@ def _pairs(tokens: Sequence[Token]) -> Iterator[tuple[int, int]]:
             former = place
 
 
-def _contrast(tokens: Sequence[Token], first: int, second: int, since: int) -> tuple[int, int | None, str] | None:
+def _contrast(
+    tokens: Sequence[Token], before: _Against, first: int, second: int, since: int
+) -> tuple[int, int | None, str] | None:
     """Where the part of the second of two agents begins, the contrast word that says something of it, and what it says.
 
     None where no contrast parts the two. What stands before `since` belongs to another part.
     """
     gap = range(first + 1, second)
-    if (behind := _behind_words(tokens, first, second)) is not None:
+    if (behind := _behind_words(tokens, before, first, second)) is not None:
         return behind
     if any(tokens[n].kind not in _JOINING and tokens[n].text not in LEADS | TAILS | _FINE | _ANY_MORE for n in gap):
         return None
-    against, breaks = _against(tokens, first, since), [n for n in gap if tokens[n].kind == WEAK]
+    against, breaks = before.at(first, since), [n for n in gap if tokens[n].kind == WEAK]
     begin = (breaks[-1] if breaks else first) + 1
     said = [n for n in gap if _is_lead(tokens, n) or tokens[n].text in _FINE]
     if not against:
@@ -143,7 +146,9 @@ def _contrast(tokens: Sequence[Token], first: int, second: int, since: int) -> t
     return begin if breaks or not joined else first + 1, kept, "wish_after" if sure else "doubt"
 
 
-def _behind_words(tokens: Sequence[Token], first: int, second: int) -> tuple[int, int | None, str] | None:
+def _behind_words(
+    tokens: Sequence[Token], before: _Against, first: int, second: int
+) -> tuple[int, int | None, str] | None:
     """The same where words behind the first agent rule it out: "A contraindicated, only B", "A not, B is fine"."""
     breaks = [n for n in range(first + 1, second) if tokens[n].kind == WEAK]
     if not breaks:
@@ -158,7 +163,7 @@ def _behind_words(tokens: Sequence[Token], first: int, second: int) -> tuple[int
     if word is None:
         return None
     # "allergies: A no, only B" and "no A allergy, only B" may say what there is an allergy to
-    spoken = said | _against(tokens, first)
+    spoken = said | before.at(first)
     unsure = spoken & _UNSURE or {"neg", "adverse"} <= spoken
     sure = not unsure and (bool(leads) or _is_closed(tokens, word + 1))
     if not sure or tokens[word].text not in (LEADS | TAILS | _FINE) - _MAY_BE:
@@ -198,7 +203,8 @@ def _tail(tokens: Sequence[Token], place: int) -> int | None:
 
 def _ruled_out_behind(tokens: Sequence[Token], place: int) -> bool:
     """True if words of exclusion stand right behind an agent."""
-    for token in tokens[place + 1 :]:
+    for n in range(place + 1, len(tokens)):
+        token = tokens[n]
         if token.kind in ("neg", "avoid", "avoid_after", "adverse"):
             return True
         if token.kind not in _PLAIN:
@@ -206,20 +212,38 @@ def _ruled_out_behind(tokens: Sequence[Token], place: int) -> bool:
     return False
 
 
-def _against(tokens: Sequence[Token], place: int, since: int = 0) -> set[str]:
-    """The kinds of words that rule out the agent at this place; over a comma only where none stands behind it."""
-    found = set[str]()
-    for n in range(place - 1, since - 1, -1):
-        if tokens[n].kind in _ENDS or (tokens[n].kind == WEAK and found):
-            break
-        if tokens[n].kind in (*_AGAINST, "wish", "permit"):
-            found.add(tokens[n].kind)
-    return found & set(_AGAINST)
+class _Against:
+    """The kinds of words that rule out the agent at a place; over a comma only where none stands behind it.
+
+    Asked from left to right, so that a long list is gone through once.
+    """
+
+    def __init__(self, tokens: Sequence[Token]) -> None:
+        self._tokens, self._place = tokens, 0
+        self._last: dict[str, int] = {}
+        self._spoken = self._end = self._comma = self._comma_before = -1
+
+    def at(self, place: int, since: int = 0) -> set[str]:
+        """Those before a place, which is no earlier one than that of the call before, and not before `since`."""
+        for n in range(self._place, place):
+            kind = self._tokens[n].kind
+            if kind in _ENDS:
+                self._end = n
+            elif kind == WEAK:
+                self._comma = n
+            elif kind in _SPOKEN:
+                self._last[kind], self._spoken, self._comma_before = n, n, self._comma
+        self._place = max(self._place, place)
+        begin = max(since, self._end + 1)
+        if self._spoken < begin:
+            return set()
+        begin = max(begin, self._comma_before + 1)
+        return {kind for kind, n in self._last.items() if n >= begin} & set(_AGAINST)
 
 
 def _answered(tokens: Sequence[Token]) -> list[Token]:
     """ "A: no; B: yes", "A (no), B (yes)", "A no B yes", "yes to A, no to B"."""
-    found, breaks = list(tokens), list[int]()
+    found, breaks, before = list(tokens), list[int](), _Against(tokens)
     for place, token in enumerate(tokens):
         if token.text in _YES - {"si", "\u662f"} and token.kind == "permit" and _begins(tokens, place):
             behind = place + 1
@@ -246,7 +270,7 @@ def _answered(tokens: Sequence[Token]) -> list[Token]:
                 found[answer + 1] = replace(tokens[answer + 1], text=",")
         if within:
             breaks.append(answer + 1)
-        spoken_of = _against(tokens, place) & {"adverse", "history", "failed", "doubt"}
+        spoken_of = before.at(place) & {"adverse", "history", "failed", "doubt"}
         if tokens[answer].text in _YES and not spoken_of and _stands_alone(tokens, place):
             found[answer] = replace(tokens[answer], kind="wish_after")
     for place in reversed(breaks):
@@ -260,7 +284,8 @@ def _begins(tokens: Sequence[Token], place: int) -> bool:
 
 def _stands_alone(tokens: Sequence[Token], place: int) -> bool:
     """True if nothing but plain words and agents stands before an agent in its part of the sentence."""
-    for token in reversed(tokens[:place]):
+    for n in range(place - 1, -1, -1):
+        token = tokens[n]
         if token.kind in (WEAK, *_ENDS):
             return True
         if token.kind not in (*_PLAIN, "conn", AGENT, "neg", "permit"):

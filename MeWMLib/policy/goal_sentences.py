@@ -194,15 +194,21 @@ def _junction(tokens: list[Token], end: int, ahead: int) -> str:
 
 def _loose(members: list[Token], junctions: list[str]) -> dict[int, str]:
     """The places at which a list may end: "A, B and C" is one list, "A, B" may be two things, "A or B, C" is."""
-    found, begin = dict[int, str](), 0
+    # from behind: where the next one stands that is more than a comma
+    closings = [len(junctions)] * (len(junctions) + 1)
+    for n in range(len(junctions) - 1, -1, -1):
+        closings[n] = n if junctions[n] != "comma" else closings[n + 1]
+    found, begin, last_and, named = dict[int, str](), 0, -1, set[str]()
     for n, junction in enumerate(junctions):
+        if members[n].kind == AGENT:
+            named.update(members[n].value)
         if junction == "and":
+            last_and = n
             continue
-        closing = next((m for m in range(n, len(junctions)) if junctions[m] != "comma"), len(junctions))
+        closing = closings[n]
         listed = closing < len(junctions) and junctions[closing] == "and"
-        if junction == "comma" and listed and "and" not in junctions[begin:n]:
+        if junction == "comma" and listed and last_and < begin:
             continue
-        named = {name for m in members[: n + 1] if m.kind == AGENT for name in m.value}
         member = members[n + 1]
         if member.kind != AGENT or set(member.value) <= named:
             continue  # "no platinum (cisplatin)"; an allergy to a substance is no wish

@@ -22,6 +22,10 @@ POLICIES = ["guideline", "constant", "frequency_prior", "random"]
 Option = tuple[str, dict[str, Any]]
 
 
+#: Parts that measure real patients of a cohort by another module.
+_OWN = {"survival": "survival_own", "generation": "real_pairs"}
+
+
 @dataclass(frozen=True)
 class Command:
     """One evaluation.
@@ -41,14 +45,11 @@ class Command:
     def module(self, args: argparse.Namespace) -> str:
         """Of this package; its `run(args, say)` returns the rows, and in words on whom they were measured."""
         cohort = getattr(args, "cohort", None)
-        real = cohort is not None and not read_manifest(cohort).get("synthetic")
-        if self.name == "survival" and real:
-            return "survival_own"
-        if self.name == "generation" and real:
-            return "real_pairs"
+        if self.name in _OWN and cohort is not None and not read_manifest(cohort).get("synthetic"):
+            return _OWN[self.name]
         if self.name == "survival":
             if args.table:
-                return "survival_external" if args.external else "survival_real"
+                return "survival_external" if getattr(args, "external", None) else "survival_real"
             return "survival_study" if args.maps else "survival_synthetic"
         return self.name.replace("-", "_")
 

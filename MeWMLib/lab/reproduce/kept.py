@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 import MeWMLib
 from MeWMLib.core.errors import InputError, UnreadableFileError, output_error
 from MeWMLib.core.io import atomic_path, write_json
-from MeWMLib.core.records import read_json
+from MeWMLib.core.records import parse_json, read_json
 
 RESULT, ARRAYS = "result.json", "arrays.npz"
 Array = NDArray[Any]
@@ -112,6 +112,6 @@ class Kept:
         """What was kept, or else what is computed now and kept."""
         if (known := self.read()) is not None:
             return known
-        result = json.loads(json.dumps(compute()))
+        result = parse_json(json.dumps(compute()))
         self.write(result)
         return result
