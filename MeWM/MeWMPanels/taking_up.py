@@ -211,6 +211,7 @@ def _explored(front, tasks, left, run, case, _nodes):
     source, out = _source(front, case), Path(left.job.out)
     tasks.look_for_candidates(out)
     yield run(left.job, partial(tasks.tell_candidates, out))
+    yield from tasks.tell_all_candidates(out)
     yield from tasks.show([out], case, source)
 
 

@@ -197,6 +197,7 @@ class Tasks:
         self.note["origin"] = case.origin.to_text()
         inputs = {**case.inputs, **case.session, **self._goal(), **({"mine": mine.text} if mine is not None else {})}
         yield self._job("plan", inputs, out, pack, parameters.simulation, on_event=partial(self.tell_candidates, out))
+        yield from self.tell_all_candidates(out)
         yield from self.show([out], case, source)
 
     def tell_candidates(self, out, event):
@@ -207,6 +208,10 @@ class Tasks:
     def look_for_candidates(self, out):
         """Read the candidates that a search has written so far, on a thread, and pass them on."""
         self.desk.beside(partial(results.candidates_in, out), self.on_candidates)
+
+    def tell_all_candidates(self, out):
+        """Steps: pass on what a search that is over has written; what was looked for meanwhile may be older."""
+        self.on_candidates((yield partial(self.desk.aside, partial(results.candidates_in, out))))
 
     @_task
     def assess(self, then):
