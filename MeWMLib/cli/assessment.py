@@ -31,7 +31,7 @@ NOT_A_PLAN = (
 
 
 def show(result: Mapping[str, Any], output: Output) -> None:
-    """Print what stands above every result, then registration, volumes, lesions, responses and risk."""
+    """Print the cautions, then registration, volumes, lesions, responses and risk."""
     for line in result.get("caution", ()):  # a server of an older version has none
         output.result(line)
     _registration(result, output)

@@ -11,7 +11,8 @@ from MeWMLib.core.volume import Provenance
 
 #: What `descrip` of a NIfTI file says of a simulated volume: the only place of its header that holds text.
 NIFTI_MARK = "SIMULATED by MeWM, research use only"
-#: Key in the header of an image of a reader study, real or simulated: nobody is told which, so nobody may plan on it.
+#: Key in the header of every image of a reader study. It does not say whether the image is simulated, so MeWM treats
+#: all of them as simulated outside of the study.
 STUDY_KEY = "MeWM_READER_STUDY"
 #: Begins the description of a DICOM series that shows what no scanner saw.
 SERIES_MARK = "SIMULATED"

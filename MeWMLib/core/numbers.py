@@ -84,8 +84,8 @@ class NumbersExplained:
         )
         return cls(
             risk=_RISK,
-            risk_goes_by=f"{goes_by} It is {which}. The one {other} is shown for comparison and does not count. Tumour "
-            f"is what lies in the outline that {outline}.",
+            risk_goes_by=f"{goes_by} It is {which}. The one {other} is shown for comparison and does not count. The "
+            f"tumour is the volume inside the outline that {outline}.",
             search=f"{'Numbers of the ranking' if ranked else 'Predicted numbers'} are means over the replicas, "
             f"measured in {image}. Their volumes are brought to the findings before treatment; the survival network is "
             "told them as they are measured.",

@@ -226,7 +226,7 @@ class Task:
     def ask_labels(self, ct: Volume, labels: LabelMap, looked_at: bool = True) -> tuple[Question, ...]:
         """What labels let one ask; shown to the user, and severe ones stop the job unless it accepts them.
 
-        Without `looked_at` they are the segmenter's, at which nobody has looked.
+        `looked_at` is false for labels that the segmenter made and nobody has checked.
         """
         from MeWMLib.world.questions import question_patient
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from MeWMLib.core.errors import InputError
 from MeWMLib.core.io import read_labels
-from MeWMLib.core.volume import LIVER, TUMOUR, LabelMap
+from MeWMLib.core.volume import LabelMap
 
 
 def without_outside(labels: LabelMap, organs: Path) -> tuple[LabelMap, float]:
@@ -31,8 +31,6 @@ def without_outside(labels: LabelMap, organs: Path) -> tuple[LabelMap, float]:
             given=str(organs),
             remedy="Give a label map with liver as 1, or as a segment of that name",
         )
-    # the liver with what lies in it: `liver` of a label map does not hold its tumour
-    organ = (known.array == LIVER) | (known.array == TUMOUR)
-    outside = labels.tumour & ~organ
+    outside = labels.tumour & ~known.liver
     array = np.where(outside, 0, labels.array).astype(np.uint8)
     return LabelMap(array, labels.geometry), float(outside.sum()) * labels.geometry.voxel_ml

@@ -128,7 +128,9 @@ def all_tables(
     backbone = file_checksum(tables.backbone) if tables.backbone else ""
     if tables.backbone and not backbone:
         raise UnreadableFileError(
-            what="The feature network cannot be read", given=str(tables.backbone), remedy="There is no such file"
+            what="The file of the feature network does not exist",
+            given=str(tables.backbone),
+            remedy="Correct --backbone",
         )
     table(
         "table1",
@@ -175,7 +177,7 @@ TITLES = {
 
 
 def _network(records: Sequence[Record], settings: ReproduceSettings, backbone: Path | None) -> FeatureNetwork | None:
-    """The published network, or the encoder of the bundle's segmenter; None where there is no real scan."""
+    """The published network where a file is given, else the encoder of the bundle's segmenter; None without real scans."""
     import numpy as np
 
     real = [r.crops[TRUTH] for r in records if TRUTH in r.crops]

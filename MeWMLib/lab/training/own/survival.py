@@ -49,7 +49,7 @@ class Seen:
     Attributes:
         before, after: (2, d, h, w) CT in -1..1 and share of tumour, of the treated patch; after treatment the
             registered scan, or the one before where there is none.
-        sizes: (4,) of `size_covariates`; NaN where there is no outlined scan after treatment.
+        sizes: (4,) of `size_covariates`; NaN if the scan after treatment is missing or has no outline.
         arterial: phase of the scan before.
     """
 
