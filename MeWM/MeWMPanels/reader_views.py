@@ -1,13 +1,13 @@
 """A case of a reader study in the slice views, with the notice of the study in every one of them."""
 
 import slicer
-import vtk
 
 from MeWMLib.core.reader_study import NOTICE
 from MeWMLib.core.structures import VIEW_LEVEL_HU, VIEW_WINDOW_HU
 from MeWMLib.scene.comparison import slice_nodes
 from MeWMLib.scene.nodes import fill_volume_node, show_in_window
 from MeWMLib.scene.views import set_layers
+from MeWMPanels.corner_marks import CornerMarks
 from MeWMPanels.views import STANDARD
 
 _GREY = "vtkMRMLColorTableNodeGrey"
@@ -21,7 +21,7 @@ class ReaderViews:
     """
 
     def __init__(self, views):
-        self._views, self._node, self._marks = views, None, {}
+        self._views, self._node, self._marks = views, None, CornerMarks(NOTICE, (0.62, 0.85, 1.0))
 
     @property
     def seen(self):
@@ -53,7 +53,7 @@ class ReaderViews:
             width, height, depth = node.GetFieldOfView()
             node.SetFieldOfView(size, size * height / width if width else size, depth)
             node.SetXYZOrigin(0, 0, 0)
-        self._mark(True)
+        self._marks.show(lambda name: True)
 
     def put_away(self):
         """Take the case out of views and scene."""
@@ -62,7 +62,7 @@ class ReaderViews:
                 set_layers(slice_nodes(slicer.mrmlScene, view)[1], None, None, 0.0)
             slicer.mrmlScene.RemoveNode(self._node)
         self._node = None
-        self._mark(False)
+        self._marks.show(lambda name: False)
 
     def place(self):
         """What is looked at, as one text: the offsets of the views, and the window."""
@@ -73,28 +73,4 @@ class ReaderViews:
     def close(self):
         """Take everything away."""
         self.put_away()
-        for renderer, actor in self._marks.values():
-            renderer.RemoveViewProp(actor)
-        self._marks = {}
-
-    def _mark(self, on):
-        manager = slicer.app.layoutManager()
-        for name in manager.sliceViewNames() if on else list(self._marks):
-            widget = manager.sliceWidget(name)
-            if widget is None:
-                continue
-            view = widget.sliceView()
-            if name not in self._marks:
-                renderer = view.renderWindow().GetRenderers().GetFirstRenderer()
-                actor = vtk.vtkTextActor()
-                actor.SetInput(NOTICE)
-                actor.GetPositionCoordinate().SetCoordinateSystemToNormalizedViewport()
-                actor.SetPosition(0.02, 0.93)
-                style = actor.GetTextProperty()
-                style.SetColor(0.62, 0.85, 1.0)
-                style.SetBold(True)
-                style.SetFontSize(14)
-                self._marks[name] = (renderer, actor)
-                renderer.AddViewProp(actor)
-            self._marks[name][1].SetVisibility(on)
-            view.scheduleRender()
+        self._marks.remove()

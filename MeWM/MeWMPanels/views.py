@@ -4,13 +4,13 @@ import logging
 
 import qt
 import slicer
-import vtk
 from slicer.i18n import tr as _
 
 from MeWMLib.scene import surfaces
 from MeWMLib.scene.comparison import slice_nodes
 from MeWMLib.scene.nodes import SIMULATED_MARK
 from MeWMLib.scene.views import set_layers
+from MeWMPanels.corner_marks import CornerMarks
 
 STANDARD = ("Red", "Green", "Yellow")
 _SCALAR = "vtkMRMLScalarVolumeNode"
@@ -53,7 +53,8 @@ class Views:
     """
 
     def __init__(self, poller):
-        self._poller, self._drawing, self._marks = poller, set(), {}
+        self._poller, self._drawing = poller, set()
+        self._marks = CornerMarks(SIMULATED_MARK, (1.0, 0.87, 0.34))
         self._flicker = qt.QTimer()
         self._flicker.setInterval(FLICKER_MS)
         self._flicker.timeout.connect(self._toggle)
@@ -114,9 +115,7 @@ class Views:
     def close(self):
         """Stop what still runs and take the marks away."""
         self.flicker(False)
-        for renderer, actor in self._marks.values():
-            renderer.RemoveViewProp(actor)
-        self._marks = {}
+        self._marks.remove()
 
     def leave(self):
         """Go back from MeWM's own layout to Slicer's usual one: its views would be made again in an empty scene."""
@@ -186,24 +185,5 @@ class Views:
         self._poller.run(lambda: surfaces.compute(held), add, failed)
 
     def _mark(self, on):
-        """Mark each view that shows a simulated CT as such, in its corner.
-
-        The actor is our own: Slicer's data probe rewrites the corner annotation of the view at every move of the mouse.
-        """
-        manager = slicer.app.layoutManager()
-        for name in manager.sliceViewNames():
-            view = manager.sliceWidget(name).sliceView()
-            renderer = view.renderWindow().GetRenderers().GetFirstRenderer()
-            if name not in self._marks:
-                actor = vtk.vtkTextActor()
-                actor.SetInput(SIMULATED_MARK)
-                actor.GetPositionCoordinate().SetCoordinateSystemToNormalizedViewport()
-                actor.SetPosition(0.02, 0.93)
-                style = actor.GetTextProperty()
-                style.SetColor(1.0, 0.87, 0.34)
-                style.SetBold(True)
-                style.SetFontSize(14)
-                self._marks[name] = (renderer, actor)
-                renderer.AddViewProp(actor)
-            self._marks[name][1].SetVisibility(on and name != SIDE_BY_SIDE[0])
-            view.scheduleRender()
+        """Mark each view that shows a simulated CT as such, in its corner."""
+        self._marks.show(lambda name: on and name != SIDE_BY_SIDE[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jinja2
 import numpy as np
@@ -15,7 +15,7 @@ from MeWMLib.core.io import atomic_path
 from MeWMLib.core.reader_study import CONFIDENCES, NOTICE, Study
 from MeWMLib.core.volume import centred_grid
 from MeWMLib.scene.colours import DIVERGING, SEQUENTIAL
-from MeWMLib.scene.viewer_page import WINDOWS, policy_of, script_of, style_sheet
+from MeWMLib.scene.viewer_page import WINDOWS, PageParts
 from MeWMLib.scene.volume_code import INT16, base64_text, coded
 
 _SCRIPTS = ("decode.js", "slices.js", "pane.js", "viewer.js", "input.js", "study_log.js", "study.js")
@@ -38,7 +38,7 @@ _GZIP_HEADER, _FLAGS, _COMMENT = 10, 3, 0x10
 
 
 @dataclass(frozen=True)
-class StudyPage:
+class StudyPage(PageParts):
     """What the template puts into the page.
 
     Attributes:
@@ -46,6 +46,9 @@ class StudyPage:
         session: from 1.
         blobs: case and its voxels, all of one length.
     """
+
+    scripts: ClassVar[tuple[str, ...]] = _SCRIPTS
+    keys: ClassVar[Sequence[tuple[str, str]]] = KEYS
 
     study: Study
     session: int
@@ -93,29 +96,9 @@ class StudyPage:
         return {name: {"title": title} for name, (title, _, _) in WINDOWS.items()}
 
     @property
-    def keys(self) -> Sequence[tuple[str, str]]:
-        """Keys and what they do."""
-        return KEYS
-
-    @property
     def confidences(self) -> Sequence[int]:
         """From a guess to certain."""
         return CONFIDENCES
-
-    @property
-    def script(self) -> str:
-        """The whole script."""
-        return script_of(_SCRIPTS)
-
-    @property
-    def style(self) -> str:
-        """The viewer's style sheet."""
-        return style_sheet()
-
-    @property
-    def policy(self) -> str:
-        """Content security policy."""
-        return policy_of(self.script)
 
 
 def packed(cases: Mapping[str, NDArray[np.int16]]) -> dict[str, bytes]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from MeWMLib.core.structures import VIEW_LEVEL_HU, VIEW_WINDOW_HU
 from MeWMLib.scene.colours import DIVERGING, SEQUENTIAL
@@ -46,8 +46,39 @@ KEYS = (
 LEFT_OUT = "No volumes are in this page, since it was made with --no-volumes. There are pictures of slices instead."
 
 
+class PageParts:
+    """What the templates of all pages with the viewer put in: its script, style sheet and policy.
+
+    Attributes:
+        scripts: the files of the script, in the order in which they stand in the page.
+        keys: keys and what they do.
+    """
+
+    scripts: ClassVar[tuple[str, ...]] = _SCRIPTS
+    keys: ClassVar[Sequence[tuple[str, str]]] = KEYS
+
+    @property
+    def script(self) -> str:
+        """The whole script."""
+        return script_of(self.scripts)
+
+    @property
+    def style(self) -> str:
+        """The style sheet."""
+        return (_FOLDER / "viewer.css").read_text(encoding="utf-8")
+
+    @property
+    def policy(self) -> str:
+        """Content security policy: this script and pictures in the page, and nothing from anywhere else."""
+        digest = base64.b64encode(hashlib.sha256(self.script.encode()).digest()).decode("ascii")
+        return (
+            f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; "
+            "base-uri 'none'; form-action 'none'"
+        )
+
+
 @dataclass(frozen=True)
-class ViewerParts:
+class ViewerParts(PageParts):
     """What the template puts into the page.
 
     Attributes:
@@ -77,40 +108,6 @@ class ViewerParts:
     def colours(self) -> dict[str, str]:
         """Of the lesion's outlines."""
         return {"before": _css(COLOUR_BEFORE), "after": _css(COLOUR_AFTER)}
-
-    @property
-    def keys(self) -> Sequence[tuple[str, str]]:
-        """Keys and what they do."""
-        return KEYS
-
-    @property
-    def script(self) -> str:
-        """The whole script."""
-        return script_of(_SCRIPTS)
-
-    @property
-    def style(self) -> str:
-        """The style sheet."""
-        return style_sheet()
-
-    @property
-    def policy(self) -> str:
-        """Content security policy of the report."""
-        return policy_of(self.script)
-
-
-def style_sheet() -> str:
-    """How the viewer looks."""
-    return (_FOLDER / "viewer.css").read_text(encoding="utf-8")
-
-
-def policy_of(script: str) -> str:
-    """Content security policy of a page: this script and pictures in the page, and nothing from anywhere else."""
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    return (
-        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
 
 
 @cache
