@@ -7,7 +7,6 @@ MEWM_VIEWER_PICTURES names a folder that keeps pictures of the page for a look.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,28 +20,14 @@ import pytest
 import requests
 import SimpleITK as sitk
 
-pytest.importorskip("fastapi", reason='the server is not installed: pip install "mewm[server]"')
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: pip install playwright")
+from Testing.browsers import AXE, axe
 
-PACKAGES = Path(
-    os.environ.get("MEWM_VIEWER_PACKAGES", Path(__file__).parents[1] / "exchange" / "viewer" / "node_modules")
-)
-AXE = PACKAGES / "axe-core" / "axe.min.js"
+pytest.importorskip("fastapi", reason='the server is not installed: pip install "mewm[server]"')
+
 SIZES = ((1280, 800), (1024, 768))
 #: From a cold start to the first simulated overlay.
 MOST_CLICKS = 6
 CHOSEN = 1
-
-
-@pytest.fixture(scope="module")
-def browser():
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("Chromium is not installed: make browser")
-    with playwright.sync_playwright() as play:
-        running = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +90,7 @@ class Page:
         """What axe calls serious in the page as it is; nothing where axe is not installed."""
         if not AXE.is_file():
             return []
-        self.page.evaluate(f"() => {{ {AXE.read_text(encoding='utf-8')} }}")
+        self.page.evaluate(f"() => {{ {axe()} }}")
         found = self.page.evaluate("() => axe.run(document, { resultTypes: ['violations'] })")
         serious = [one for one in found["violations"] if one["impact"] in ("serious", "critical")]
         return [(one["id"], one["nodes"][0]["html"][:120]) for one in serious]
@@ -320,8 +305,7 @@ def test_what_goes_wrong_is_shown_as_it_is(tab, tmp_path):
 @pytest.mark.parametrize("size", SIZES)
 def test_it_can_be_used_by_everybody(tab, size):
     """No serious fault of axe, nothing beside the window, and every step by the keyboard alone."""
-    if not AXE.is_file():
-        pytest.skip("axe-core is not installed: make browser")
+    axe()
     page = tab(size, has_touch=size == SIZES[1])
     if not page.page.is_visible("#viewer"):
         page.sample("synthetic")

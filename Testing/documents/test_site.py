@@ -18,6 +18,7 @@ import pytest
 import MeWMLib
 from MeWMLib.cli import arguments
 from MeWMLib.jobs.table import KINDS
+from Testing.browsers import driven
 from Testing.documents.blocks import DOCS, PAGES, REPOSITORY
 
 pytest.importorskip("mkdocs", reason='MkDocs is not installed: pip install "mewm[docs]"')
@@ -158,16 +159,9 @@ def test_a_wrong_link_stops_the_build(tmp_path: Path) -> None:
 @pytest.mark.parametrize("width", [1280, 360])
 def test_in_a_browser_from_disk(site: dict[str, str], width: int) -> None:
     """Opened as files, without a network: nothing is asked for, nothing hangs over the edge, the search finds."""
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="Playwright is not installed: pip install playwright"
-    )
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("Chromium is not installed: make browser")
     folder, kept = Path(site[""]), os.environ.get("MEWM_SITE_PICTURES")
     asked, said = [], []
-    with playwright.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    with driven() as browser:
         page = browser.new_context(viewport={"width": width, "height": 800}, offline=True).new_page()
         page.on("request", lambda request: asked.append(request.url))
         page.on("pageerror", lambda error: said.append(str(error)))
@@ -190,6 +184,5 @@ def test_in_a_browser_from_disk(site: dict[str, str], width: int) -> None:
         assert "reference/" not in page.get_attribute(".md-search-result__link >> nth=0", "href")
         if kept:
             page.screenshot(path=str(Path(kept) / f"search-{width}.png"))
-        browser.close()
     assert said == []
     assert asked and not [url for url in asked if not url.startswith(("file:", "data:", "blob:", "about:"))]

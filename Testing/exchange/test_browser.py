@@ -22,9 +22,9 @@ import pytest
 from MeWMLib.core.io import read_labels
 from MeWMLib.core.volume import Geometry, Volume
 from MeWMLib.exchange.export import ExportSettings, export_plan
+from Testing.browsers import PACKAGES, chromium
 
 VIEWER = Path(__file__).with_name("viewer")
-PACKAGES = Path(os.environ.get("MEWM_VIEWER_PACKAGES", VIEWER / "node_modules"))
 SCALE = 4
 #: Brightness of a channel that a segment adds is higher than that of the CT by more than this.
 ADDED = 40
@@ -38,9 +38,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     """A folder with the page and its script in one piece."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("Chromium is not installed: make test-pacs")
+    browser = chromium()
     if not (PACKAGES / "@cornerstonejs" / "adapters").is_dir():
         pytest.skip("the packages of the viewer are not installed: make test-pacs")
     folder = tmp_path_factory.mktemp("page")
@@ -52,14 +50,14 @@ def page(tmp_path_factory):
         "--outfile=viewer.bundle.js", "--define:global=globalThis", "--log-level=error",
     ]  # fmt: skip
     subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=120)
-    return folder, chromium
+    return folder, browser
 
 
 def picture_of(page, tmp_path, ct, seg, n, shape, name):
     """What the browser shows of a slice, as RGB (J, I, 3), and the title of the page."""
     from PIL import Image
 
-    folder, chromium = page
+    folder, browser = page
     slices = sorted(ct.iterdir())
     for number, path in enumerate(slices, start=1):
         shutil.copy(path, folder / f"{number}.dcm")
@@ -70,7 +68,7 @@ def picture_of(page, tmp_path, ct, seg, n, shape, name):
     address = f"http://127.0.0.1:{server.server_port}/index.html?files={len(slices)}&slice={n}&scale={SCALE}"
     shot = tmp_path / f"{name}.png"
     common = [
-        chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars",
+        browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars",
         f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=60000",
         f"--window-size={shape[1] * SCALE},{shape[0] * SCALE}",
     ]  # fmt: skip

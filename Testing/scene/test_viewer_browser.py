@@ -10,7 +10,6 @@ import base64
 import io
 import os
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -19,30 +18,16 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from MeWMLib.core.plan_folder import PlanFolder
+from Testing.browsers import axe
 
 pytest.importorskip("slicer_core", reason='slicer-core is not installed: pip install "mewm[scene]"')
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: pip install playwright")
 
-PACKAGES = Path(
-    os.environ.get("MEWM_VIEWER_PACKAGES", Path(__file__).parents[1] / "exchange" / "viewer" / "node_modules")
-)
 CASES = ("usual", "oblique", "left-handed", "anisotropic")
 BEFORE, CHOSEN, CORONAL, SAGITTAL = range(4)
 #: Rows of the band that says SIMULATED, and the colours of mark, cross-hair and outlines.
 BAND = 24
 YELLOW, CROSS, LESION_BEFORE, LESION_AFTER = (255, 221, 87), (102, 217, 136), (64, 209, 255), (255, 168, 13)
 BAD = "<img src=x onerror=alert(1)> & {{ 7 * 7 }}"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("Chromium is not installed: make browser")
-    with playwright.sync_playwright() as play:
-        running = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")
@@ -534,14 +519,12 @@ def test_a_browser_that_cannot_unpack_says_so(look, reports):
 
 @pytest.mark.parametrize("page", ["report.html", "without.html"])
 def test_axe_finds_no_serious_fault(look, reports, page):
-    source = PACKAGES / "axe-core" / "axe.min.js"
-    if not source.is_file():
-        pytest.skip("axe-core of npm is not installed: make browser")
+    source = axe()
     for scheme in ("light", "dark"):
         look.page.emulate_media(color_scheme=scheme)
         look.open(reports["usual"] / page, state="open" if page == "report.html" else "empty")
         look.page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
-        look.page.evaluate(source.read_text(encoding="utf-8"))
+        look.page.evaluate(source)
         found = look.page.evaluate("axe.run()")
         bad = [
             (one["id"], one["nodes"][0]["html"][:200])

@@ -11,7 +11,6 @@ import io
 import json
 import os
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -21,23 +20,9 @@ from MeWMLib.core.reader_study import NOTICE, REAL, read_answers, read_case
 from MeWMLib.lab.reader_study.score import score_study
 from MeWMLib.lab.reader_study.score_files import write_scores
 from MeWMLib.scene.volume_code import decoded
+from Testing.browsers import axe
 
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: pip install playwright")
-PACKAGES = Path(
-    os.environ.get("MEWM_VIEWER_PACKAGES", Path(__file__).parents[2] / "exchange" / "viewer" / "node_modules")
-)
 BLUE = (159, 216, 255)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("Chromium is not installed: make browser")
-    with playwright.sync_playwright() as play:
-        running = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 class Reader:
@@ -294,10 +279,8 @@ def test_a_session_in_two_tabs_goes_on_in_the_second(reader, made):
 
 
 def test_axe_finds_no_serious_fault(reader):
-    source = PACKAGES / "axe-core" / "axe.min.js"
-    if not source.is_file():
-        pytest.skip("axe-core of npm is not installed: make browser")
-    reader.page.evaluate(source.read_text(encoding="utf-8"))
+    source = axe()
+    reader.page.evaluate(source)
     states = {
         "start": lambda: None,
         "reading": lambda: reader.begin("R1"),
