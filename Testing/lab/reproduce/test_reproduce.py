@@ -199,7 +199,7 @@ def test_no_labels_an_unregistered_scan_and_an_assumed_protocol(
         (("--workers", "0"), "too small"),
         (("--replicas", "0"), "replicas is too small"),
         (("--hold-out", "1.5"), "between 0 and 1"),
-        (("--backbone", "nothing.pt"), "cannot be read"),
+        (("--backbone", "nothing.pt"), "does not exist"),
         (("--physicians", "nothing.csv"), "nothing.csv"),
     ],
 )
