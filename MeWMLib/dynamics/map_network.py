@@ -12,7 +12,7 @@ from MeWMLib.core.coarse_maps import CELL
 from MeWMLib.core.protocol import agent
 from MeWMLib.dynamics.actions import ActionEncoder, known_agents
 from MeWMLib.dynamics.appearance import features
-from MeWMLib.dynamics.layers import Attention, Block, time_features, u_net
+from MeWMLib.dynamics.layers import Attention, Block, Conv3d, time_features, u_net
 from MeWMLib.dynamics.map_channels import ASKED, DRAWN, SEEN, to_cells
 from MeWMLib.dynamics.response import FEATURES
 from MeWMLib.dynamics.response_head import ResponseHead
@@ -91,15 +91,15 @@ class MapNetwork(nn.Module):
         self.told = nn.Linear(FEATURES + SESSION, c)
         self.time = nn.Sequential(nn.Linear(64, c), nn.SiLU(), nn.Linear(c, c))
         inputs = (DRAWN + SEEN + 1) * CELL**3 + FEATURES + SESSION
-        self.stem = nn.Conv3d(inputs, w[0], 3, padding=1)
+        self.stem = Conv3d(inputs, w[0], 3, padding=1)
         self.down = nn.ModuleList(Block(width, width, c) for width in w)
-        self.shrink = nn.ModuleList(nn.Conv3d(a, b, 2, stride=2) for a, b in zip(w[:-1], w[1:], strict=True))
+        self.shrink = nn.ModuleList(Conv3d(a, b, 2, stride=2) for a, b in zip(w[:-1], w[1:], strict=True))
         self.middle = Attention(w[-1])
         self.bottom = Block(w[-1], w[-1], c)
         pairs = list(zip(w[:-1], w[1:], strict=True))[::-1]
-        self.grow = nn.ModuleList(nn.Conv3d(b, a, 1) for a, b in pairs)
+        self.grow = nn.ModuleList(Conv3d(b, a, 1) for a, b in pairs)
         self.up = nn.ModuleList(Block(2 * a, a, c) for a, _ in pairs)
-        self.out = nn.Sequential(nn.GroupNorm(8, w[0]), nn.SiLU(), nn.Conv3d(w[0], ASKED * CELL**3, 3, padding=1))
+        self.out = nn.Sequential(nn.GroupNorm(8, w[0]), nn.SiLU(), Conv3d(w[0], ASKED * CELL**3, 3, padding=1))
         nn.init.zeros_(self.out[-1].weight)
         nn.init.zeros_(self.out[-1].bias)
 

@@ -332,18 +332,14 @@ class Segmenter:
         return np.concatenate(parts) if parts else np.zeros(hu.shape, np.uint8)
 
     def _patch_pair(self, hu: NDArray[np.float32], spacing_mm: float) -> NDArray[np.uint8]:
-        """Labels of one or two patches.
-
-        In float32 a single one is computed twice, which is faster on a CPU (see `AT_A_TIME`); in bfloat16 it is not.
-        """
-        full = np.concatenate([hu, hu[-1:]]) if len(hu) < AT_A_TIME and not self.mixed else hu
-        images = normalise(torch.from_numpy(full))[:, None].to(self.device)
+        """Labels of one or two patches."""
+        images = normalise(torch.from_numpy(hu))[:, None].to(self.device)
         if spacing_mm > self.config.finest * self.config.spacing_mm:
             logits = self._logits(images)
         else:
             coarse = self._logits(torch.nn.functional.avg_pool3d(images, 2))  # (N, 3, D/2, H/2, W/2)
             logits = torch.nn.functional.interpolate(coarse, scale_factor=2.0, mode="trilinear")
-        return np.stack([likeliest(one) for one in logits[: len(hu)]])
+        return np.stack([likeliest(one) for one in logits])
 
 
 def _weights(network: DynUNet) -> dict[str, NDArray[Any]]:

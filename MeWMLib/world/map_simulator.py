@@ -128,9 +128,8 @@ class MapSimulator(Simulator):
     whole = True
 
     def __init__(self, dynamics: MapModel, assessor: Assessor, segmenter: Any, chunk: int) -> None:
-        # in bfloat16 a lone row takes less than half the time of two, and one a chunk keeps every bit of it whatever
-        # is simulated beside it
-        alone = dynamics.mixed and dynamics.device.type == "cpu"
+        # on a CPU two rows together gain nothing, and one a chunk keeps every bit of it whatever is simulated beside it
+        alone = dynamics.device.type == "cpu"
         beside = torch.get_num_threads() if alone else 1
         super().__init__(dynamics, assessor, segmenter, 1 if alone else chunk, beside)
         self.maps = dynamics

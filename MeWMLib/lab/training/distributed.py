@@ -19,7 +19,7 @@ import torch.distributed as dist
 from torch import nn
 
 from MeWMLib.core.errors import DeviceError, InputError
-from MeWMLib.core.precision import computes_bfloat16
+from MeWMLib.core.precision import computes_bfloat16, multiplies_bfloat16
 from MeWMLib.world.machine import choose_device
 
 _NEEDED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
@@ -149,7 +149,7 @@ def require_precision(precision: str, device: torch.device) -> None:
     Raises:
         DeviceError: bfloat16 on a device that does not compute in it.
     """
-    if precision == "bfloat16" and not computes_bfloat16(device):
+    if precision == "bfloat16" and not multiplies_bfloat16(device):
         raise DeviceError(
             what="Mixed precision in bfloat16 needs hardware that computes in it",
             given=f"device {device}",
