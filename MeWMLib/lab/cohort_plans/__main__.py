@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from MeWMLib.cohorts.layout import PRE, PRE_LABELS, image_of
 from MeWMLib.core.errors import CancelledError, InputError, MeWMError, UnreadableFileError
 from MeWMLib.core.io import atomic_path, write_json
 from MeWMLib.core.patient import Clinical
@@ -29,7 +30,7 @@ from MeWMLib.jobs.job import Event, Job
 from MeWMLib.lab.cohort_plans.engines import Answer, Engine, InProcessEngine, WorkerEngine
 from MeWMLib.lab.cohort_plans.ray_engine import RayEngine
 
-CT, LABELS, CLINICAL = "pre.nrrd", "pre_labels.seg.nrrd", "clinical.json"
+CLINICAL = "clinical.json"
 #: Written into a patient's folder when the plan is whole: what it was made of.
 DONE = "planned.json"
 TABLE, SUMMARY = "plans.csv", "cohort.json"
@@ -58,17 +59,19 @@ def jobs_of(folder: Path, out: Path, template: Job) -> list[tuple[str, Job]]:
         InputError: there is no patient in it.
     """
     found = []
-    for ct in sorted(folder.glob(f"*/{CT}")):
-        patient = ct.parent
+    for patient in sorted(path for path in folder.glob("*") if path.is_dir()):
+        ct, labels = image_of(patient, PRE), image_of(patient, PRE_LABELS)
+        if ct is None:
+            continue
         inputs: dict[str, Any] = {**template.inputs, "case": str(ct.absolute())}
-        if (patient / LABELS).is_file():
-            inputs["labels"] = str((patient / LABELS).absolute())
+        if labels is not None:
+            inputs["labels"] = str(labels.absolute())
         if (patient / CLINICAL).is_file():
             inputs["clinical"] = Clinical.load(patient / CLINICAL).to_json()
         found.append((patient.name, replace(template, inputs=inputs, out=str((out / patient.name).absolute()))))
     if not found:
         raise InputError(
-            what="There is no patient in the folder", given=str(folder), remedy=f"A patient is a sub-folder with {CT}"
+            what="There is no patient in the folder", given=str(folder), remedy=f"A patient is a sub-folder with {PRE}"
         )
     return found
 
@@ -195,7 +198,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Plan every patient of a folder.",
         epilog="example: mewm plan-cohort out/cohort --out out/plans --engine worker --workers 2",
     )
-    parser.add_argument("folder", type=Path, metavar="DIR", help=f"a sub-folder with {CT} for each patient")
+    parser.add_argument("folder", type=Path, metavar="DIR", help=f"a sub-folder with {PRE} for each patient")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the plans")
     parser.add_argument("--engine", default="in-process", help="in-process, worker, ray or ray://ADDRESS:PORT")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="of the engines worker and ray")
