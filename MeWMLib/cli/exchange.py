@@ -26,6 +26,7 @@ _FETCHED = "pacs-study"
 def export(arguments: argparse.Namespace, output: Output) -> int:
     """`mewm export FOLDER --to dicom`: a plan, or every plan of a cohort, as DICOM objects."""
     from MeWMLib.exchange.export import ExportSettings, export_plan, subject_of
+    from MeWMLib.exchange.mark import told
     from MeWMLib.exchange.segments import BINARY, LABELMAP
 
     source = Path(arguments.folder).expanduser()
@@ -65,7 +66,8 @@ def export(arguments: argparse.Namespace, output: Output) -> int:
         output.result(f"Written: {one.folder} ({one.objects} DICOM objects, study {one.study})")
         for note in one.notes:
             output.notice(note)
-    output.result("Research use only. Simulated images are marked, and are no scans.")
+    burned = told(sum(one.marked for one in done), sum(one.simulated for one in done))
+    output.result(f"Research use only. Simulated CTs are no scans: {burned}")
     return 0
 
 

@@ -29,7 +29,7 @@ from MeWMLib.exchange.encoded import FileHead, Template, encoded, long_element, 
 from MeWMLib.exchange.fingerprint import MANUFACTURER, SliceFingerprint, equipment
 from MeWMLib.exchange.mark import Mark
 from MeWMLib.exchange.pieces import Pieces
-from MeWMLib.exchange.study import CT_CLASS, SYNTHETIC, SourceSlice, Study
+from MeWMLib.exchange.study import CT_CLASS, MADE_UP, SourceSlice, Study
 
 MODEL = "MeWM simulation"
 #: Begins the description of every series that shows what no scanner saw; a reader knows it by this again.
@@ -85,7 +85,7 @@ def as_int16(array: NDArray[Any], what: str) -> NDArray[np.int16]:
 
 
 def write_scan(folder: Path, study: Study, array: NDArray[np.int16], number: int) -> tuple[Series, Sums]:
-    """Write the scan of a study whose slices nobody else has: of a synthetic or a de-identified one.
+    """Write the scan of a study whose slices nobody else has: of a made-up or a de-identified one.
 
     Args:
         folder: made for the files.
@@ -96,8 +96,8 @@ def write_scan(folder: Path, study: Study, array: NDArray[np.int16], number: int
     Returns:
         the series, and the SHA-256 of each file by its name, "folder/file".
     """
-    made_up = study.kind == SYNTHETIC
-    text = "Scan before treatment, synthetic study" if made_up else "Scan before treatment, de-identified"
+    made_up = study.kind == MADE_UP
+    text = "Scan before treatment, made-up study" if made_up else "Scan before treatment, de-identified"
     head = _shared(study, study.series, number, text, ["DERIVED", "SECONDARY", "AXIAL"])
     head.Manufacturer = study.scanner.get("Manufacturer", "")
     head.DerivationDescription = long_text(f"Voxels as MeWM {MeWMLib.__version__} read them, whole HU")

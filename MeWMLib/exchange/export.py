@@ -82,11 +82,13 @@ class ExportSettings:
 
 @dataclass
 class Exported:
-    """What was written: the folder, the study's UID, the number of objects, and what a user should know."""
+    """What was written: folder, the study's UID, numbers of objects, of simulated CTs and of those with a mark, notes."""
 
     folder: Path
     study: str
     objects: int
+    simulated: int
+    marked: int
     notes: list[str] = field(default_factory=list)
 
 
@@ -231,7 +233,7 @@ class _Writer:
         settings = self._settings
         if settings.reference is None:
             name = hashlib.sha256(np.ascontiguousarray(ct.array).data).hexdigest()[:12]
-            return studies.synthetic(ct, name), name
+            return studies.made_up(ct, name), name
         try:
             study = studies.from_reference(settings.reference, ct, settings.series)
         except SeriesError:
@@ -384,7 +386,9 @@ class _Writer:
         }
         write_sealed(manifest, self._stage / MANIFEST)
         self._progress(1.0, "done")
-        return Exported(self._target, str(study.header.StudyInstanceUID), len(files), list(self._notes))
+        simulated = sum(bool(one.files) for one in self._candidates())
+        counts = len(files), simulated, len(self._marks)
+        return Exported(self._target, str(study.header.StudyInstanceUID), *counts, list(self._notes))
 
 
 def subject_of(name: str) -> str:

@@ -96,6 +96,16 @@ def occupied_by(planes: Iterable[NDArray[np.int16]]) -> NDArray[np.bool_]:
     return dense
 
 
+def told(marked: int, simulated: int) -> str:
+    """One sentence on how simulated CTs are told from scans, from how many of them have the mark."""
+    name = f"the description of their series begins with {WORD}"
+    if marked == simulated:
+        return f"{name}, and the word is burned into every slice." if simulated else "none was written."
+    if marked == 0:
+        return f"{name}, and no word is burned into their slices."
+    return f"{name}, and the word is burned into the slices of {marked} of {simulated}."
+
+
 def _letters(height: int) -> NDArray[np.bool_]:
     """The word as pixels (H, W), cut to the letters."""
     from PIL import Image, ImageDraw, ImageFont  # highdicom brings Pillow

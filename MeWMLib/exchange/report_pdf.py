@@ -16,7 +16,7 @@ from MeWMLib.core.outcome_words import interval_text
 from MeWMLib.core.plan_document import PlanDocument
 from MeWMLib.exchange.attributes import coded, short_text
 from MeWMLib.exchange.fingerprint import MANUFACTURER, sign
-from MeWMLib.exchange.study import SYNTHETIC, Study
+from MeWMLib.exchange.study import MADE_UP, Study
 
 _PDF_CLASS = "1.2.840.10008.5.1.4.1.1.104.1"
 _LINES, _COLUMNS = 58, 92
@@ -48,7 +48,7 @@ def write_pdf(path: Path, study: Study, document: PlanDocument, number: int, pri
     data.SeriesInstanceUID, data.SeriesNumber, data.InstanceNumber = hd.UID(), number, 1
     data.SeriesDescription = short_text("SIMULATED MeWM plan, summary")
     data.Manufacturer, data.ManufacturerModelName, data.SoftwareVersions = MANUFACTURER, "MeWM", MeWMLib.__version__
-    data.ConversionType = "SYN" if study.kind == SYNTHETIC else "WSD"
+    data.ConversionType = "SYN" if study.kind == MADE_UP else "WSD"
     data.SeriesDate = data.ContentDate = data.InstanceCreationDate = study.stamp[0]
     data.SeriesTime = data.ContentTime = data.InstanceCreationTime = study.stamp[1]
     data.AcquisitionDateTime, data.BurnedInAnnotation = "", "NO"

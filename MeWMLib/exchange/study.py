@@ -2,7 +2,8 @@
 
 There are three kinds. REFERENCE: the user names the DICOM that the plan was computed from; its slices are found again
 by their grid and by every voxel. COPY: the same without anything that identifies (`deidentify`), whose slices are
-written too, since nobody could follow a reference to the originals. SYNTHETIC: nothing is named, so a study is made.
+written too, since nobody could follow a reference to the originals. MADE_UP: nothing is named, so that patient and
+study are made up, whosever scan it is.
 """
 # mypy: allow-untyped-calls
 
@@ -27,7 +28,7 @@ from MeWMLib.core.grids import turned_like
 from MeWMLib.core.volume import Geometry, Volume
 from MeWMLib.exchange.attributes import ACQUIRED, PATIENT, SCANNER, STUDY, completed, copied, decimals, now
 
-REFERENCE, COPY, SYNTHETIC = "reference", "de-identified copy", "synthetic"
+REFERENCE, COPY, MADE_UP = "reference", "de-identified copy", "made up"
 CT_CLASS = "1.2.840.10008.5.1.4.1.1.2"
 #: Slices of one volume are written with these numbers of series from here on.
 FIRST_SERIES = 9100
@@ -59,7 +60,7 @@ class Study:
     """What all objects of an export share.
 
     Attributes:
-        kind: `REFERENCE`, `COPY` or `SYNTHETIC`.
+        kind: `REFERENCE`, `COPY` or `MADE_UP`.
         header: attributes of patient and study, and the study's UID and frame of reference.
         acquired: attributes of the scan that stay true of a derived image.
         scanner: its equipment.
@@ -91,7 +92,7 @@ class Study:
         return {
             REFERENCE: "The objects belong to the study that was named with --reference",
             COPY: "The objects belong to a de-identified copy of the study that was named with --reference",
-            SYNTHETIC: "No --reference was given: patient and study are made up, and say so",
+            MADE_UP: "No --reference was given: patient and study are made up, and say so",
         }[self.kind]
 
     def on_grid(self, array: NDArray[Any], geometry: Geometry) -> NDArray[Any]:
@@ -128,8 +129,8 @@ class Study:
             yield start[0], turned[0]
 
 
-def synthetic(ct: Volume, subject: str, uid: str | None = None) -> Study:
-    """A study that is made up, on the grid of a CT.
+def made_up(ct: Volume, subject: str, uid: str | None = None) -> Study:
+    """A study that is made up, on the grid of a CT, which may be a real one.
 
     Args:
         ct: the scan before treatment.
@@ -139,9 +140,9 @@ def synthetic(ct: Volume, subject: str, uid: str | None = None) -> Study:
     hd = package("highdicom")
     data = package("pydicom").Dataset()
     stamp = now()
-    data.PatientName, data.PatientID = f"SYNTHETIC^{subject}", f"SYNTHETIC-{subject}"[:64]
+    data.PatientName, data.PatientID = f"MADE-UP^{subject}", f"MADE-UP-{subject}"[:64]
     data.StudyDate, data.StudyTime, data.StudyID = *stamp, "1"
-    data.StudyDescription = "SYNTHETIC STUDY by MeWM"
+    data.StudyDescription = "MADE-UP STUDY by MeWM"
     data.StudyInstanceUID, data.FrameOfReferenceUID = uid or hd.UID(), hd.UID()
     acquired, scanner = package("pydicom").Dataset(), package("pydicom").Dataset()
     acquired.PositionReferenceIndicator = ""
@@ -150,7 +151,7 @@ def synthetic(ct: Volume, subject: str, uid: str | None = None) -> Study:
     slices = tuple(SourceSlice(CT_CLASS, hd.UID(), None, tuple(place)) for place in places)
     acquired.SliceThickness = decimals([step])[0]
     return Study(
-        SYNTHETIC, completed(data), acquired, scanner, hd.UID(), slices, ct.geometry, tuple(orientation),
+        MADE_UP, completed(data), acquired, scanner, hd.UID(), slices, ct.geometry, tuple(orientation),
         tuple(spacing), step, stamp,
     )  # fmt: skip
 

@@ -27,6 +27,8 @@ from MeWMLib.planning import journal
 
 #: Topics of findings.
 FILE, NUMBER, BUNDLE, INPUT, VERSION, RERUN = "file", "number", "bundle", "input", "version", "rerun"
+#: So many folders beside a result are looked into for its inputs.
+_NEARBY = 100
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ def _folder(path: Path, inputs: Sequence[Path], bundle: str | None, found: Verif
         return
     _bundle(document.bundle, bundle, found)
     _versions(document.versions, found)
-    _inputs(document.inputs, [path, path.parent, *inputs], found)
+    _inputs(document.inputs, [path, path.parent, *inputs], _nearby(path), found)
     if any(one.wrong and one.topic == FILE for one in found.findings):
         found.remark(NUMBER, "No number was measured again, since the files are not as they were written.")
     else:
@@ -213,7 +215,7 @@ def _assessment(path: Path, inputs: Sequence[Path], bundle: str | None, found: V
     _bundle(BundleFacts(str(facts.get("name", "")), str(facts.get("sha256", ""))), bundle, found)
     _versions(data.get("versions") or {}, found)
     used = {key: InputUsed(**one) for key, one in (data.get("inputs") or {}).items()}
-    places = _inputs(used, [path.parent, *inputs], found)
+    places = _inputs(used, [path.parent, *inputs], _nearby(path), found)
     _told(found, assessed_numbers(data, places))
 
 
@@ -277,8 +279,20 @@ def _installed(name: str) -> str:
         return ""
 
 
-def _inputs(used: dict[str, InputUsed], where: Sequence[Path], found: Verified) -> dict[str, Path]:
-    """Look for the inputs by name; returns those that are the same."""
+def _nearby(path: Path) -> list[Path]:
+    """Folders that may hold an input, though nobody said so: the current one, and those beside the result."""
+    beside = sorted(one for one in path.absolute().parent.iterdir() if one.is_dir())
+    return [Path.cwd(), *beside[:_NEARBY]]
+
+
+def _inputs(
+    used: dict[str, InputUsed], where: Sequence[Path], nearby: Sequence[Path], found: Verified
+) -> dict[str, Path]:
+    """Look for the inputs by name, since a result keeps no paths; returns those that are the same.
+
+    A file in `where` that differs is wrong. One in `nearby` is only told where it is the same: it may be a file of
+    another patient.
+    """
     places = {}
     for key, one in used.items():
         if not one.sha256:
@@ -287,14 +301,19 @@ def _inputs(used: dict[str, InputUsed], where: Sequence[Path], found: Verified) 
             )
             continue
         files = [file for folder in where if (file := folder / Path(one.name).name).is_file()]
-        same = next((file for file in files if sha256_of(file) == one.sha256), None)
+        further = [file for folder in nearby if (file := folder / Path(one.name).name).is_file()]
+        same = next((file for file in [*files, *further] if sha256_of(file) == one.sha256), None)
         if same is not None:
             places[key] = same
             found.remark(INPUT, f"{one.name} ({key}) is the file that was used.")
         elif files:
             found.wrong(INPUT, f"{one.name} ({key}) is another file than the one that was used.")
         else:
-            found.remark(INPUT, f"{one.name} ({key}) was not found, so that it cannot be compared: see --inputs.")
+            found.remark(
+                INPUT,
+                f"{one.name} ({key}) was not found here or beside the result, which keeps its name and no path. Give "
+                "the folder that holds it: --inputs FOLDER.",
+            )
     return places
 
 

@@ -13,6 +13,7 @@ import pydicom
 import pytest
 
 from MeWMLib import cli
+from MeWMLib.exchange.mark import told
 from MeWMLib.exchange.verify import verify_export
 
 _SPEC = importlib.util.spec_from_file_location("mewm_fake_pacs_of_cli", Path(__file__).with_name("fake_pacs.py"))
@@ -49,6 +50,9 @@ def test_a_plan_goes_to_the_pacs_only_after_consent(mewm, store, planned, tmp_pa
     out = tmp_path / "out"
     code, said, _ = mewm("export", planned.plan, "--to", "dicom", "--reference", planned.dicom, "--out", out)
     assert code == 0 and f"Written: {out}" in said and "Research use only" in said
+    assert "begins with SIMULATED, and the word is burned into every slice." in said
+    code, said, _ = mewm("export", planned.plan, "--to", "dicom", "--out", tmp_path / "plain", "--no-mark")
+    assert code == 0 and "begins with SIMULATED, and no word is burned into their slices." in said
     found = verify_export(out)
     with fake_pacs.dicomweb(store) as place:
         code, _, errors = mewm("push", out, f"dicomweb:{place}")
@@ -63,14 +67,19 @@ def test_a_plan_goes_to_the_pacs_only_after_consent(mewm, store, planned, tmp_pa
     assert verify_export(tmp_path / "back").fingerprints == found.objects
 
 
+def test_what_is_told_of_marks_is_what_was_burned_in():
+    assert told(2, 3).endswith("the word is burned into the slices of 2 of 3.")
+    assert told(0, 0) == "none was written."
+
+
 def test_a_job_reads_a_study_of_a_pacs_and_leaves_no_copy(mewm, fake, store, tmp_path, monkeypatch):
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     from MeWMLib.exchange.ct_series import write_scan
-    from MeWMLib.exchange.study import synthetic
+    from MeWMLib.exchange.study import made_up
 
     ct = fake.small_ct()
-    study = synthetic(ct, "x")
+    study = made_up(ct, "x")
     write_scan(tmp_path / "scan", study, ct.array, 1)
     for path in (tmp_path / "scan").iterdir():
         store.add(path.read_bytes())

@@ -122,6 +122,7 @@ def test_a_body_that_fills_the_image_gets_no_mark_and_a_sentence(trunk, phantom,
     plan = make_plan(dicom, labels, tmp_path / "plan")
     done = export_plan(plan.plan, tmp_path / "out", ExportSettings(reference=dicom))
     assert any("no mark was burned in" in note for note in done.notes)
+    assert done.marked == 0 < done.simulated
     folder = next(p for p in done.folder.iterdir() if p.name.endswith("simulated01_ct"))
     assert np.array_equal(read_volume(folder).array, ct_of(plan))
 
@@ -224,8 +225,10 @@ def test_without_matplotlib_everything_but_the_summary_is_written(planned, expor
 def test_without_a_reference_the_study_is_made_up_and_says_so(planned, tmp_path, series_of):
     done = export_plan(planned.plan, tmp_path / "out", ExportSettings())
     scan = series_of(done, "before_ct")
-    assert "made up" in done.notes[0] and str(scan[0].PatientName).startswith("SYNTHETIC")
-    assert "SYNTHETIC" in scan[0].StudyDescription
+    assert "made up" in done.notes[0] and str(scan[0].PatientName).startswith("MADE-UP^")
+    assert scan[0].PatientID.startswith("MADE-UP-") and scan[0].StudyDescription.startswith("MADE-UP STUDY")
+    # a real scan under a made-up name is no synthetic patient, which is one that was drawn
+    assert scan[0].SeriesDescription == "Scan before treatment, made-up study"
     assert not str(scan[0].SeriesDescription).startswith("SIMULATED")
     folder = Path(scan[0].filename).parent
     assert np.array_equal(read_volume(folder).array, planned.ct.array)

@@ -19,7 +19,7 @@ from MeWMLib.exchange.fingerprint import fingerprint, signed_with
 from MeWMLib.exchange.images import Images
 from MeWMLib.exchange.pieces import Pieces
 from MeWMLib.exchange.segments import Drawn, Segment, _description, write_segmentation
-from MeWMLib.exchange.study import synthetic
+from MeWMLib.exchange.study import made_up
 
 #: Frames of 7 x 5 pixels end in the middle of a byte.
 SHAPE = (6, 7, 5)
@@ -29,7 +29,7 @@ AXIAL = np.array([[-2.0, 0, 0, 10], [0, -3.0, 0, 20], [0, 0, 4.0, -30], [0, 0, 0
 
 
 def study_on(affine):
-    return synthetic(Volume(np.zeros(SHAPE, np.int16), Geometry(SHAPE, affine)), "test")
+    return made_up(Volume(np.zeros(SHAPE, np.int16), Geometry(SHAPE, affine)), "test")
 
 
 @pytest.fixture

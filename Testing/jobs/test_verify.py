@@ -145,6 +145,26 @@ def test_every_number_of_an_assessment_can_be_measured_again(assessed, given) ->
     assert wrong[1].startswith("volumes_ml.after.volume is ")
 
 
+def test_inputs_are_found_beside_the_result_and_in_the_current_folder(plan, given, tmp_path, monkeypatch) -> None:
+    """As it was planned: `mewm plan scans/case.nrrd --out out`, whose folder keeps the name and no path."""
+
+    def told() -> dict[str, str]:
+        return {one.text.split(" ")[0]: one.text for one in verify(out).findings if one.topic == "input"}
+
+    out, scans, other = tmp_path / "out", tmp_path / "scans", tmp_path / "another patient"
+    shutil.copytree(plan, out)
+    for folder in (scans, other):
+        folder.mkdir()
+    shutil.copy(given["case"], scans)
+    shutil.copy(given["post"], other / "case.seg.nrrd")  # of that name, and of somebody else
+    (other / "case.nrrd").write_bytes(b"of somebody else")
+    assert told()["case.nrrd"] == "case.nrrd (case) is the file that was used."
+    assert told()["case.seg.nrrd"].endswith("Give the folder that holds it: --inputs FOLDER.")
+    assert not [one for one in verify(out).findings if one.wrong]
+    monkeypatch.chdir(Path(given["labels"]).parent)
+    assert told()["case.seg.nrrd"] == "case.seg.nrrd (labels) is the file that was used."
+
+
 @pytest.mark.parametrize("which", ["plan", "assessed"])
 def test_a_bit_that_flips_anywhere_is_found(which, request, tmp_path) -> None:
     source: Path = request.getfixturevalue(which)

@@ -65,7 +65,7 @@ def run(args: argparse.Namespace, say: Say) -> tuple[Rows, str]:
     say("registration", 0.0)
     pair = PreparedPair.read(files, Registration())
     rows = judge(pair, find_bundle(args.bundle), args.out, args.replicas, args.seed, say=say)
-    return as_rows(rows), f"one real pair, {described(files)}"
+    return as_rows(rows), f"one pair, {described(files)}"
 
 
 def described(files: PairFiles) -> str:
@@ -90,9 +90,9 @@ def judge(
     world: WorldModel | None = None,
     say: Say = silent,
 ) -> Figures:
-    """Hold simulations and baselines against the real scan after treatment.
+    """Hold simulations and baselines against the scan after treatment: a real one, or that of a drawn patient.
 
-    Rows: `real` (Lipiodol alone); `mewm_expected`, what is expected; `mewm_territory`, the same told the half that the
+    Rows: `scan_after` (its Lipiodol alone); `mewm_expected`, what is expected; `mewm_territory`, the same told the half that the
     artery fed; `mewm_sampled`, the mean of the figures of each replica, and `mewm_sampled_1` and on, each one; those of
     `pair_rows.baselines`; what no simulation by the bundle can beat: `codec`, the real change through its autoencoder,
     or `cubes`, the real change in cubes of 4 mm. Metrics: `pair_measures.Truth.figures`, `lipiodol_figures` on native
@@ -116,7 +116,7 @@ def judge(
     given = (world, pair.before, pair.labels, files.protocol, replicas, seed, files.weeks)
     made, told = simulated(*given), simulated(*given, side=files.side)
     say("measures", 0.8)
-    rows: Figures = {"real": lipiodol_figures(pair.native_after, pair.native_after_inside)}
+    rows: Figures = {"scan_after": lipiodol_figures(pair.native_after, pair.native_after_inside)}
     rows["mewm_expected"] = _expected(pair, made)
     rows["mewm_territory"] = _expected(pair, told)
     samples = [_sampled(pair, made, n) for n in range(made.count)]
@@ -215,7 +215,7 @@ def codec_figures(codec: Autoencoder, before: Image, after: Image, tumour: Mask)
 
 
 def write_picture(path: Path, pair: PreparedPair, made: Simulated) -> None:
-    """PNG: before, expected, a sample, the real scan after (registered), and the differences of the first two to it.
+    """PNG: before, expected, a sample, the scan after (registered), and the differences of the first two to it.
 
     The axial slice with most tumour, cut around what is judged.
     """
@@ -239,8 +239,8 @@ def write_picture(path: Path, pair: PreparedPair, made: Simulated) -> None:
         Tile(truth.before[k][box], f"{pair.files.patient}, before", outline),
         drawn(expected, f"expected: {made.provenance.protocol}"),
         drawn(sample, "one sample"),
-        Tile(real, "real scan after, registered", outline),
-        apart(expected, "expected minus real (HU)"),
-        apart(sample, "sample minus real (HU)"),
+        Tile(real, "scan after, registered", outline),
+        apart(expected, "expected minus scan after (HU)"),
+        apart(sample, "sample minus scan after (HU)"),
     ]
     write_tiles(path, [tiles[:3], tiles[3:]], LARGE_INCHES)

@@ -48,10 +48,16 @@ class Survivors:
 
     @classmethod
     def of(cls, records: Sequence[Record], needed: Sequence[str]) -> Survivors:
-        """Those with known survival and all of the needed features (of "before", "virtual", "real")."""
+        """Those with known survival and all of the needed features (of "before", "virtual", "scan_after")."""
         chosen = [r for r in records if r.survived is not None and all(r.features(n) is not None for n in needed)]
         outcome = [r.survived for r in chosen if r.survived is not None]
-        groups = (("before", BEFORE), ("virtual", AFTER), ("real", AFTER), ("clinical", None), ("procedure", None))
+        groups = (
+            ("before", BEFORE),
+            ("virtual", AFTER),
+            ("scan_after", AFTER),
+            ("clinical", None),
+            ("procedure", None),
+        )
         columns: dict[str, Array] = {}
         for group, names in groups:
             found = [r.features(group) or {} for r in chosen]
@@ -94,7 +100,7 @@ class Survivors:
 def survival_figures(records: Sequence[Record], folder: Path, folds: int, repeats: int, seed: int) -> dict[str, Any]:
     """Figures 5 and 6 on the simulated scans after what was given.
 
-    Rows: `mewm`, the network's log-risk, fitted to nobody of the cohort; `mewm_real_scan`, the same on the real scan
+    Rows: `mewm`, the network's log-risk, fitted to nobody of the cohort; `mewm_scan_after`, the same on the scan
     after; `clinical_cox` and `radiomics_cox` (elastic net over scan before and simulated scan after), cross-validated.
     Metrics: `c_index`, `log_rank_p` of the halves, and `risk_map_mse` of Figure 5.
 
@@ -124,7 +130,7 @@ def survival_figures(records: Sequence[Record], folder: Path, folds: int, repeat
         out["rows"][model.row] = {"c_index": pairs.of(found.risks, found.folds, seed)}
         ranks[model.row] = found.percentiles
         survival[model.row] = found.survival[:, HORIZONS.index(at)]
-    for row, name in (("mewm", "log_risk_virtual"), ("mewm_real_scan", "log_risk_real")):
+    for row, name in (("mewm", "log_risk_virtual"), ("mewm_scan_after", "log_risk_real")):
         risk = np.array([r.number(name) for r in known.records])
         if not np.isfinite(risk).all():
             out["gaps"].append(f"{row}: {int((~np.isfinite(risk)).sum())} patients have no such scan")
@@ -178,13 +184,13 @@ def virtual_against_real(records: Sequence[Record], folds: int, repeats: int, se
     """Does a simulated CT after treatment tell as much of survival as the real one? On the same folds.
 
     Rows, elastic net Cox models: `before` (scan before), `clinical` (and clinical and procedural variables), `virtual`
-    (and the simulated scan after), `real` (and the real scan after in its place), and `volumes` (log viable volume
+    (and the simulated scan after), `scan_after` (and the scan after in its place), and `volumes` (log viable volume
     before and in the simulated scan alone). Metric `c_index`; `differences` are paired: the same draws of patients.
 
     Returns:
         JSON-ready: `rows`, `differences`, `covariates`, `patients`, `deaths`, `gaps`.
     """
-    known = Survivors.of(records, ("before", "virtual", "real"))
+    known = Survivors.of(records, ("before", "virtual", "scan_after"))
     out: dict[str, Any] = {"rows": {}, "differences": {}, "patients": len(known.records), "gaps": []}
     if known.lacks:
         out["gaps"].append(known.lacks)
@@ -195,7 +201,7 @@ def virtual_against_real(records: Sequence[Record], folds: int, repeats: int, se
         "before": known.named("before"),
         "clinical": known.named(*base),
         "virtual": known.named(*base, "virtual"),
-        "real": known.named(*base, "real"),
+        "scan_after": known.named(*base, "scan_after"),
         "volumes": ("before.log_viable_ml", "virtual.log_viable_ml"),
     }
     if models["clinical"] == models["before"]:
@@ -207,7 +213,12 @@ def virtual_against_real(records: Sequence[Record], folds: int, repeats: int, se
         share = pairs.share(found.risks, found.folds)
         drawn[row] = np.append(share, pairs.draws(found.risks, found.folds, seed))
         out["rows"][row] = {"c_index": interval(share, drawn[row][1:], len(known.records))}
-    for first, second in (("clinical", "before"), ("virtual", "clinical"), ("real", "clinical"), ("real", "virtual")):
+    for first, second in (
+        ("clinical", "before"),
+        ("virtual", "clinical"),
+        ("scan_after", "clinical"),
+        ("scan_after", "virtual"),
+    ):
         apart = drawn[first] - drawn[second]
         out["differences"][f"{first} - {second}"] = {"c_index": interval(apart[0], apart[1:], len(known.records))}
     out["covariates"] = {row: list(names) for row, names in models.items()}

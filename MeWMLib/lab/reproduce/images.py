@@ -107,9 +107,9 @@ def _arrays(outcomes: Sequence[Outcome]) -> list[FloatArray]:
 
 
 def measure_images(
-    made: Simulations, patient: Patient, after: AfterScan | None, picture: Path, called: str = "real scan after"
+    made: Simulations, patient: Patient, after: AfterScan | None, picture: Path, drawn: bool = False
 ) -> Measured:
-    """Hold every row against the real scan after treatment; without one only the picture is made.
+    """Hold every row against the scan after treatment; without one only the picture is made.
 
     Metrics: those of `pair_measures.Truth.figures` in the dilated outline before treatment, as means over the replicas,
     errors also as ratios to `copy_pre`; `lipiodol_error_ml`, |simulated - real| of the volume at 200 HU and more.
@@ -117,9 +117,9 @@ def measure_images(
     Args:
         made: simulations.
         patient: before treatment.
-        after: the real scan, or None.
+        after: the scan after treatment, or None.
         picture: PNG that is written.
-        called: title of the scan after in it.
+        drawn: the scan after is that of a drawn patient, which is marked as simulated in the picture.
     """
     ct, labels = patient.ct, patient.labels
     box = _box(labels.tumour, ct.geometry)
@@ -146,7 +146,7 @@ def measure_images(
         out.crops[name] = tumour_crops(parts[0], known, CROPS)
     if truth is not None:
         out.values = with_ratios(out.values)
-    _draw(picture, ct.array[box].astype(np.float32), known == TUMOUR, shown, (called, real), patient.id)
+    _draw(picture, ct.array[box].astype(np.float32), known == TUMOUR, shown, real, drawn, patient.id)
     return out
 
 
@@ -170,16 +170,17 @@ def _draw(
     before: FloatArray,
     tumour: NDArray[np.bool_],
     rows: dict[str, FloatArray],
-    after: tuple[str, FloatArray | None],
+    after: FloatArray | None,
+    drawn: bool,
     name: str,
 ) -> None:
-    """One line of tiles in the slice with most tumour: before, simulated, and the real scan after."""
+    """One line of tiles in the slice with most tumour: before, simulated, and the scan after."""
     k = int(tumour.sum((1, 2)).argmax())
     cut = box_of(tumour[k][None], 12)[1:]
     outline = tumour[k][cut]
     tiles: list[Tile | None] = [Tile(before[k][cut], f"{name}, before", outline)]
-    title, real = after
-    if real is not None:
-        tiles.append(Tile(real[k][cut], title, outline, simulated=not title.startswith("real")))
+    if after is not None:
+        title = "after, drawn by the world" if drawn else "scan after"
+        tiles.append(Tile(after[k][cut], title, outline, simulated=drawn))
     tiles += [Tile(rows[r][k][cut], words, outline, simulated=True) for r, words in SHOWN.items() if r in rows]
     write_tiles(path, [tiles])

@@ -39,11 +39,11 @@ WORDS = {
     "physician_with": "physicians with MeWM",
     "radiomics_cox": "radiomics Cox, scan before and simulated scan after",
     "clinical_cox": "clinical Cox",
-    "mewm_real_scan": "the network on the real scan after",
+    "mewm_scan_after": "the network on the scan after",
     "before": "scan before only",
     "clinical": "+ clinical and procedural variables",
     "virtual": "+ simulated scan after",
-    "real": "+ real scan after (in place of the simulated one)",
+    "scan_after": "+ scan after (in place of the simulated one)",
     "volumes": "viable volumes alone, before and simulated",
 }
 #: Metric to its head, decimals, and whether the paper has it.

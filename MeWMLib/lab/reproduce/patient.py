@@ -94,7 +94,7 @@ class MeasurePatient:
         result["features"]["before"] = features.of(case.before.array, case.before.geometry)
         after = self._after(member, case, patient, result)
         if after is not None:
-            result["features"]["real"] = features.of(after.hu, case.before.geometry)
+            result["features"]["scan_after"] = features.of(after.hu, case.before.geometry)
             real = Volume(after.hu, case.before.geometry, case.after.phase if case.after else case.before.phase)
             result["log_risk_real"] = self._world.assess_scan(patient, real).log_risk
         result["log_risk_untreated"] = self._world.untreated(patient)
@@ -131,7 +131,7 @@ class MeasurePatient:
         try:
             found = after_scan(case.before, patient.labels, case.after, member.registered)
         except GeometryMismatchError as error:
-            result["failures"].append({"what": "not held against the real scan after", "why": str(error)})
+            result["failures"].append({"what": "not held against the scan after", "why": str(error)})
             return None
         result["registration"] = found.quality
         return found
@@ -152,8 +152,7 @@ class MeasurePatient:
         plan = PlanSettings(replicas=settings.replicas, steps=settings.steps)
         plan = plan if member.weeks is None else replace(plan, weeks=member.weeks)
         made = Simulations(self._world, self._others, patient, protocol, plan, settings.seed, self._hand_made)
-        drawn = "after, drawn by the world" if self._cohort.synthetic else "real scan after"
-        measured = measure_images(made, patient, after, folder / PICTURE, drawn)
+        measured = measure_images(made, patient, after, folder / PICTURE, self._cohort.synthetic)
         result["simulated"] = protocol.text
         result["generation"] = measured.values
         arrays |= measured.crops

@@ -44,7 +44,7 @@ def measured_change(record: Record, stored: Mapping[str, Any]) -> float:
 def response_table(records: Sequence[Record], stored: Mapping[str, Mapping[str, Any]], seed: int) -> dict[str, Any]:
     """AUC of objective response (CR or PR by mRECIST) by the simulated change of what was given, and by other scores.
 
-    Rows: `mewm`; `size_alone` (small tumours respond); and `mewm_real_scan`, the same measure on the real scan after:
+    Rows: `mewm`; `size_alone` (small tumours respond); and `mewm_scan_after`, the same measure on the scan after:
     what the measure itself can reach. Metrics: `auc`, `rank_correlation` of predicted and measured change.
 
     Args:
@@ -67,7 +67,7 @@ def response_table(records: Sequence[Record], stored: Mapping[str, Mapping[str, 
     size = [-(r.features("before") or {}).get("log_volume_ml", np.nan) for r in records]
     scores = {
         "mewm": -told,
-        "mewm_real_scan": -np.array([_viable_change(r, "real") for r in records]),
+        "mewm_scan_after": -np.array([_viable_change(r, "scan_after") for r in records]),
         "size_alone": np.array(size, float),
     }
     for row, score in scores.items():

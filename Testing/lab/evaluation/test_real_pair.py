@@ -79,11 +79,11 @@ def test_the_whole_on_a_synthetic_pair(pair, tmp_path) -> None:
     )
     copies = ["copy_pre", "copy_smoothed_1.5mm", "copy_smoothed_3mm", "constant_shift", "smoothed_shift"]
     made = ["mewm_expected", "mewm_territory", "mewm_sampled", "mewm_sampled_1", "mewm_sampled_2"]
-    assert list(rows) == ["real", *made, *copies, "territory_shift", "cubes"] and steps[0] == "simulation"
+    assert list(rows) == ["scan_after", *made, *copies, "territory_shift", "cubes"] and steps[0] == "simulation"
     # half of the tumour was filled with 450 HU, and the scanner's voxels are those of the scan after
     true_ml = float((labels.tumour & (z_of(before) > 4)).sum()) * before.geometry.voxel_ml
-    assert rows["real"]["lipiodol_200_ml"] == pytest.approx(true_ml, rel=0.2)
-    assert rows["real"]["lipiodol_iodine_ml"] == pytest.approx(true_ml * (450 - 85) / 26 / 480, rel=0.25)
+    assert rows["scan_after"]["lipiodol_200_ml"] == pytest.approx(true_ml, rel=0.2)
+    assert rows["scan_after"]["lipiodol_iodine_ml"] == pytest.approx(true_ml * (450 - 85) / 26 / 480, rel=0.25)
     copy = rows["copy_pre"]
     assert copy["lipiodol_200_ml"] == 0 and copy["mae_ratio"] == 1 and math.isnan(copy["change_r_8mm"])
     assert copy["mae_hu"] > 60

@@ -76,17 +76,17 @@ def test_survival_figures_and_virtual_against_real(phantoms: ModuleType, bundle:
     phantoms.write_cohort(tmp_path / "cohort", 17)
     result = run(tmp_path / "cohort", tmp_path / "out", bundle, "--no-planning", "--no-baselines", "--folds", "3")
     rows = result["figures"]["rows"]
-    assert {"mewm", "radiomics_cox", "clinical_cox", "mewm_real_scan"} <= set(rows)
+    assert {"mewm", "radiomics_cox", "clinical_cox", "mewm_scan_after"} <= set(rows)
     assert all(0 <= r["c_index"]["low"] <= r["c_index"]["mean"] <= r["c_index"]["high"] <= 1 for r in rows.values())
     found = result["virtual"]
-    assert {"before", "clinical", "virtual", "real"} <= set(found["rows"])
+    assert {"before", "clinical", "virtual", "scan_after"} <= set(found["rows"])
     # the difference is that of the two rows, on the same draws of patients
-    apart = found["rows"]["real"]["c_index"]["mean"] - found["rows"]["virtual"]["c_index"]["mean"]
-    assert found["differences"]["real - virtual"]["c_index"]["mean"] == pytest.approx(apart)
-    assert not any(name.startswith("virtual") for name in found["covariates"]["real"])
-    assert not any(name.startswith(("virtual", "real")) for name in found["covariates"]["clinical"])
-    # dead tumour lengthens life in these phantoms, and only the real scan after shows how much died
-    assert found["rows"]["real"]["c_index"]["mean"] > 0.6
+    apart = found["rows"]["scan_after"]["c_index"]["mean"] - found["rows"]["virtual"]["c_index"]["mean"]
+    assert found["differences"]["scan_after - virtual"]["c_index"]["mean"] == pytest.approx(apart)
+    assert not any(name.startswith("virtual") for name in found["covariates"]["scan_after"])
+    assert not any(name.startswith(("virtual", "scan_after")) for name in found["covariates"]["clinical"])
+    # dead tumour lengthens life in these phantoms, and only the scan after shows how much died
+    assert found["rows"]["scan_after"]["c_index"]["mean"] > 0.6
     page = (tmp_path / "out" / "reproduce.html").read_text(encoding="utf-8")
     assert "0.752" in page and 'alt="figure6.png"' in page
 
