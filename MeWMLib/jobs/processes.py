@@ -84,7 +84,10 @@ def stand_back(process: subprocess.Popen[bytes]) -> None:
     """Let what shows things to people have the processor first: a child that computes is of lower priority."""
     with contextlib.suppress(psutil.Error, OSError):
         child = psutil.Process(process.pid)
-        child.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else min(19, child.nice() + BACK))
+        if sys.platform == "win32":
+            child.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
+        else:
+            child.nice(min(19, child.nice() + BACK))
 
 
 def own_group() -> dict[str, Any]:
