@@ -22,6 +22,8 @@ from MeWMLib.core.records import parse_json
 #: What to do when memory ran out; the same words wherever it is noticed.
 MEMORY_REMEDY = "Use --device cpu, fewer --replicas or --beams, or close other programs"
 
+#: How far a worker stands back behind the window that waits for it (a niceness of POSIX).
+BACK = 5
 #: By these a user says how threads of OpenMP wait (standard, GNU, LLVM and Intel).
 _WAITING = frozenset({"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"})
 
@@ -76,6 +78,16 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
+
+
+def stand_back(process: subprocess.Popen[bytes]) -> None:
+    """Let what shows things to people have the processor first: a child that computes is of lower priority."""
+    with contextlib.suppress(psutil.Error, OSError):
+        child = psutil.Process(process.pid)
+        if sys.platform == "win32":
+            child.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
+        else:
+            child.nice(min(19, child.nice() + BACK))
 
 
 def own_group() -> dict[str, Any]:
