@@ -55,6 +55,14 @@ def test_the_other_charts_draw_what_they_are_given(tmp_path):
     maps = RiskMaps(observed, {"mewm": observed + 0.1}, np.full((5, 5), 9), mse, 24.0)
     picture = _pixels(path, risk_map_chart, maps, "volume", "viable share")
     assert picture.shape[0] > 500 and picture.std() > 0.05
+    # a coarse grid has room for the limits of its cells
+    coarse = RiskMaps(
+        np.array([[0.2, 0.4], [0.3, 0.5]]), {"mewm": np.full((2, 2), 0.3)}, np.full((2, 2), 9), mse, 24.0, (20.0,),
+        ((0.2,), (0.6,)),
+    )  # fmt: skip
+    plain = RiskMaps(coarse.observed, coarse.predicted, coarse.patients, mse, 24.0)
+    written = [_pixels(path, risk_map_chart, one, "volume, ml", "viable share") for one in (coarse, plain)]
+    assert (written[0] != written[1]).any()
 
 
 def test_nodes_hold_the_steps(core):

@@ -24,6 +24,8 @@ Figures = Mapping[str, Mapping[str, Mapping[str, float]]]
 Outcome = tuple[NDArray[np.float64], NDArray[np.bool_]]
 #: Low to high risk; two groups take the ends.
 _GROUPS = ("#2f6f9f", "#8a8f3c", "#c2500a")
+#: Rows of a risk map whose cells have room for their limits.
+_ROOM = 3
 
 
 @contextmanager
@@ -145,16 +147,19 @@ def decision_chart(
 def risk_map_chart(path: Path, maps: RiskMaps, x_label: str, y_label: str) -> None:
     """PNG: maps of a risk on one grid with one scale, and under the predicted ones their squared errors.
 
-    Empty cells stay white; `x_label` and `y_label` say what columns and rows mean.
+    Empty cells stay white; `x_label` and `y_label` say what columns and rows mean, with units. Ticks are where the
+    columns are cut. The observed map says how many patients each cell holds and, where there is room, of what y.
     """
     errors = {name: (map_ - maps.observed) ** 2 for name, map_ in maps.predicted.items()}
     worst = max(float(np.nanmax(e)) for e in errors.values())
     pictures = {"Nelson-Aalen": maps.observed, **maps.predicted}
     top = max(float(np.nanmax(m)) for m in pictures.values())
-    with _chart(path, 2.35 * len(pictures) + 1.0, 4.9) as figure:
+    with _chart(path, 2.35 * len(pictures) + 1.3, 5.3) as figure:
+        figure.suptitle(f"Cumulative hazard of death at {maps.at:g} months", fontsize=9.5, fontweight="bold")
         grid = figure.subplots(2, len(pictures), squeeze=False)
         for axes in grid.flat:
-            axes.set(xticks=[], yticks=[])
+            axes.set(xticks=np.arange(len(maps.columns)) + 0.5, yticks=[])
+            axes.set_xticklabels([f"{cut:.3g}" for cut in maps.columns], fontsize=7)
             axes.spines[:].set_visible(False)
         for (name, values), (above, below) in zip(pictures.items(), grid.T, strict=True):
             shown = above.imshow(values, origin="lower", cmap="viridis", vmin=0, vmax=top)
@@ -166,9 +171,26 @@ def risk_map_chart(path: Path, maps: RiskMaps, x_label: str, y_label: str) -> No
             else:
                 below.set_axis_off()
             (below if name in errors else above).set_xlabel(x_label, fontsize=8)
+        _cells_in_words(grid[0, 0], maps)
         grid[0, 0].set_ylabel(y_label, fontsize=8)
         figure.colorbar(shown, ax=list(grid[0]), label="cumulative hazard", fraction=0.03)
         figure.colorbar(wrong, ax=list(grid[1]), label="squared error", fraction=0.03)
+
+
+def _cells_in_words(axes: Axes, maps: RiskMaps) -> None:
+    """Patients of each cell and, of a coarse grid, between which values of y they lie."""
+    top = float(np.nanmax(maps.observed))
+    for (row, column), count in np.ndenumerate(maps.patients):
+        text = f"n {count}"
+        cuts = maps.rows[column] if len(maps.patients) <= _ROOM and column < len(maps.rows) else ()
+        if cuts:
+            low, high = [None, *cuts][row], [*cuts, None][row]
+            between = f"{low:.2g} to {high:.2g}" if low is not None and high is not None else (
+                f"below {high:.2g}" if low is None else f"{low:.2g} and more"
+            )  # fmt: skip
+            text += f"\n{between}"
+        dark = maps.observed[row, column] < 0.6 * top
+        axes.text(column, row, text, ha="center", va="center", fontsize=6.5, color="white" if dark else INK)
 
 
 def draw_halves(

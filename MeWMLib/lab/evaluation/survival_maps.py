@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from scipy.stats import rankdata
 
 from MeWMLib.core.errors import SurvivalDataError
 from MeWMLib.lab.cox import check_outcomes
-from MeWMLib.lab.evaluation.metrics import interval, jsonable
+from MeWMLib.lab.evaluation.metrics import bootstrap, jsonable
 
 Array = NDArray[np.float64]
 #: Rows and columns of the grid.
@@ -34,8 +35,11 @@ class RiskMaps:
         observed: Nelson-Aalen of each cell's patients.
         predicted: name to the mean predicted cumulative hazard of the cell's patients.
         patients: how many each cell holds.
-        mse: name to {mean, low, high, n}, bootstrap over patients.
+        mse: name to {mean, low, high, n}, bootstrap over patients, centred: drawing patients again adds to the scatter
+            of a cell, so that percentiles as they are lie above the error.
         at: months.
+        columns: where the columns are cut, in the units of x.
+        rows: where each column is cut into rows, in the units of y.
     """
 
     observed: Array
@@ -43,11 +47,14 @@ class RiskMaps:
     patients: NDArray[np.intp]
     mse: dict[str, dict[str, float]]
     at: float
+    columns: tuple[float, ...] = ()
+    rows: tuple[tuple[float, ...], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready; empty cells are null."""
         maps = {"nelson_aalen": self.observed, "predicted": self.predicted, "mse": self.mse}
-        return {"months": self.at, "patients": self.patients.tolist(), **jsonable(maps)}
+        cuts = {"columns": list(self.columns), "rows": [list(one) for one in self.rows]}
+        return {"months": self.at, "patients": self.patients.tolist(), "cuts": cuts, **jsonable(maps)}
 
 
 def risk_maps(
@@ -81,15 +88,26 @@ def risk_maps(
     if not np.isfinite(observed).any():
         raise SurvivalDataError(what="Too few patients for a risk map", given=str(len(times)), remedy="Give more")
     predicted = {n: _means(cell, h, every, np.isfinite(observed)) for n, h in hazards.items()}
-    rng, draws = np.random.default_rng(seed), np.zeros((_DRAWS, len(hazards)))
-    for draw in draws:
-        weight = np.bincount(rng.integers(0, len(times), len(times)), minlength=len(times)).astype(float)
+
+    def error(chosen: NDArray[np.intp], hazard: Array) -> float:
+        weight = np.bincount(chosen, minlength=len(times)).astype(float)
         truth, here = nelson_aalen_map(cell, times, died, at, weight, cells)
-        # NaN if it leaves every cell empty
-        draw[:] = [_mse(_means(cell, h, weight, np.isfinite(truth)), truth, here) for h in hazards.values()]
-    errors = [_mse(p, observed, count) for p in predicted.values()]
-    mse = {n: interval(error, each, len(times)) for n, error, each in zip(hazards, errors, draws.T, strict=True)}
-    return RiskMaps(observed, predicted, count.astype(np.intp), mse, at)
+        # NaN if the draw leaves every cell empty
+        return _mse(_means(cell, hazard, weight, np.isfinite(truth)), truth, here)
+
+    # one seed: the same draws of patients for every model
+    mse = {
+        n: bootstrap(partial(error, hazard=h), len(times), seed, _DRAWS, centred=True) for n, h in hazards.items()
+    }  # fmt: skip
+    column = _quantile_group(x, cells)
+    rows = tuple(_cuts(y[column == c], cells) for c in range(cells))
+    return RiskMaps(observed, predicted, count.astype(np.intp), mse, at, _cuts(x, cells), rows)
+
+
+def _cuts(values: Array, cells: int) -> tuple[float, ...]:
+    """Between which values the groups of `_quantile_group` part: the middle of two neighbours."""
+    ordered, group = np.sort(values), np.sort(_quantile_group(values, cells))
+    return tuple(float(ordered[n : n + 2].mean()) for n in np.flatnonzero(np.diff(group)))
 
 
 def nelson_aalen_map(

@@ -259,7 +259,11 @@ def test_risk_map_is_nelson_aalen_of_its_cells():
     maps = risk_maps(x, y, months, events, {"good": good, "flat": np.full(600, good.mean())}, 12.0)
     assert maps.patients.sum() == 600 and maps.patients.min() > 15
     assert maps.mse["good"]["mean"] < maps.mse["flat"]["mean"]
-    assert maps.mse["good"]["low"] <= maps.mse["good"]["high"]
+    # drawing patients again adds to the scatter of the cells: the interval is centred, and holds its figure
+    assert all(one["low"] <= one["mean"] <= one["high"] for one in maps.mse.values())
+    order = np.sort(x)
+    assert maps.columns == pytest.approx([order[n - 1 : n + 1].mean() for n in (120, 240, 360, 480)])
+    assert maps.rows[0][0] == pytest.approx(np.sort(y[np.argsort(x)[:120]])[23:25].mean())
     # the first column, first row: lowest fifth of x, and of y among them
     column = np.argsort(x)[:120]
     cell = column[np.argsort(y[column], kind="stable")[:24]]
