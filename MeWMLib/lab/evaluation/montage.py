@@ -1,4 +1,7 @@
-"""Pictures of simulated beside true outcomes, drawn with matplotlib. Every simulated tile says SIMULATED."""
+"""Pictures of simulated beside true outcomes, drawn with matplotlib. Every simulated tile says SIMULATED.
+
+A scan of a drawn patient may say DRAWN in its place, so that a model's simulation is told from what the world drew.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from MeWMLib.scene.charts import short
 SOFT_TISSUE_HU = (-160.0, 240.0)
 #: A difference of this much is drawn in the full colour.
 DIFFERENCE_HU = 200.0
-MARK = "SIMULATED"
+MARK, DRAWN = "SIMULATED", "DRAWN"
 MARK_COLOUR, OUTLINE_COLOUR, LESION_COLOUR = "#ffd400", "#35d0ff", "#ff5a36"
 DPI = 110
 TILE_INCHES = 1.75
@@ -45,6 +48,7 @@ class Tile:
         outline: (H, W) what is outlined, or None.
         lesion: (H, W) outlined in another colour, or None.
         simulated: burns the mark into the tile.
+        drawn: burns the mark of a drawn patient's scan into the tile.
         difference: draws it in blue (darker) and red (brighter).
 
     Raises:
@@ -57,6 +61,7 @@ class Tile:
     simulated: bool = False
     difference: bool = False
     lesion: Mask | None = None
+    drawn: bool = False
 
     def __post_init__(self) -> None:
         outlines = [m.shape for m in (self.outline, self.lesion) if m is not None]
@@ -129,7 +134,8 @@ def _draw(axes: Axes, tile: Tile, inches: float) -> None:
         if mask is not None and mask.any() and not mask.all():
             shown = "black" if tile.difference else colour
             axes.contour(mask.astype(float), levels=[0.5], colors=[shown], linewidths=0.6)
-    if tile.simulated:
-        text = axes.text(0.03, 0.03, MARK, transform=axes.transAxes, color=MARK_COLOUR, fontsize=7, weight="bold")
+    if tile.simulated or tile.drawn:
+        mark = DRAWN if tile.drawn else MARK
+        text = axes.text(0.03, 0.03, mark, transform=axes.transAxes, color=MARK_COLOUR, fontsize=7, weight="bold")
         text.set_path_effects([withStroke(linewidth=1.5, foreground="black")])
     axes.set_title(_title(tile, inches), color="white", fontsize=6, pad=2)

@@ -124,7 +124,7 @@ def survival_figures(records: Sequence[Record], folder: Path, folds: int, repeat
     survival: dict[str, Array] = {}
     for model in models:
         if not model.covariates:
-            out["gaps"].append(f"{model.row}: none of its covariates is known")
+            out["gaps"].append(f"None of the covariates of {model.row} is known")
             continue
         found = cross_validate(model, known, folds, repeats, seed, known.never)
         out["rows"][model.row] = {"c_index": pairs.of(found.risks, found.folds, seed)}
@@ -133,7 +133,7 @@ def survival_figures(records: Sequence[Record], folder: Path, folds: int, repeat
     for row, name in (("mewm", "log_risk_virtual"), ("mewm_scan_after", "log_risk_real")):
         risk = np.array([r.number(name) for r in known.records])
         if not np.isfinite(risk).all():
-            out["gaps"].append(f"{row}: {int((~np.isfinite(risk)).sum())} patients have no such scan")
+            out["gaps"].append(f"{int((~np.isfinite(risk)).sum())} patients have no scan for the row {row}")
             continue
         out["rows"][row] = {"c_index": pairs.of([risk], None, seed)}
         ranks[row] = np.argsort(np.argsort(risk)) / len(risk)
@@ -170,13 +170,13 @@ def _draw(
         out["gaps"].append(f"Figure 5 needs {4 * FEWEST} patients for a grid of two by two cells")
         return
     predicted = {row: survival[row] for row in ("clinical_cox", "radiomics_cox", "mewm") if row in survival}
-    x, y = known.columns["before.log_volume_ml"], known.columns["virtual.viable_share"]
+    x, y = np.exp(known.columns["before.log_volume_ml"]), known.columns["virtual.viable_share"]
     maps = risk_maps(x, y, known.months, known.events, predicted, at, seed, cells)
     for row, error in maps.mse.items():
         out["rows"][row]["risk_map_mse"] = error
     out["risk_maps"] = maps.to_json()
     arrow = "\N{RIGHTWARDS ARROW}"
-    risk_map_chart(folder / "figure5.png", maps, f"tumour before {arrow}", f"viable share, simulated {arrow}")
+    risk_map_chart(folder / "figure5.png", maps, f"tumour before, ml {arrow}", f"viable share, simulated {arrow}")
     out["pictures"].append("figure5.png")
 
 

@@ -119,7 +119,7 @@ def measure_images(
         patient: before treatment.
         after: the scan after treatment, or None.
         picture: PNG that is written.
-        drawn: the scan after is that of a drawn patient, which is marked as simulated in the picture.
+        drawn: the scan after is that of a drawn patient, whose scans are marked as drawn in the picture.
     """
     ct, labels = patient.ct, patient.labels
     box = _box(labels.tumour, ct.geometry)
@@ -178,9 +178,8 @@ def _draw(
     k = int(tumour.sum((1, 2)).argmax())
     cut = box_of(tumour[k][None], 12)[1:]
     outline = tumour[k][cut]
-    tiles: list[Tile | None] = [Tile(before[k][cut], f"{name}, before", outline)]
+    tiles: list[Tile | None] = [Tile(before[k][cut], f"{name}, before", outline, drawn=drawn)]
     if after is not None:
-        title = "after, drawn by the world" if drawn else "scan after"
-        tiles.append(Tile(after[k][cut], title, outline, simulated=drawn))
+        tiles.append(Tile(after[k][cut], "scan after", outline, drawn=drawn))
     tiles += [Tile(rows[r][k][cut], words, outline, simulated=True) for r, words in SHOWN.items() if r in rows]
     write_tiles(path, [tiles])

@@ -47,13 +47,13 @@ def language_table(
             row, policy = _row_of(text, settings.among)
             asked, once = _Asked(policy), replace(settings, repeats=1)
             pictures = partial(_pictures, cohort) if _looks(policy) else None
-            rows, refused, gaps = policy_rows(gold, once, {row: asked}, pictures)
+            found = policy_rows(gold, once, {row: asked}, pictures)
         except EndpointError as error:
             out["gaps"].append(f"{text}: {error}")
             continue
-        out["rows"] |= rows
-        out["refused"] |= refused
-        out["gaps"] += gaps
+        out["rows"] |= found.rows
+        out["refused"] |= found.refused
+        out["gaps"] += found.gaps
         out["usage"][row] = asked.usage
         if isinstance(policy, DirectPlan | TwoStagePlan) and policy.unusable:
             out["unusable"][row] = {"answers": len(policy.unusable), "first": policy.unusable[0]}

@@ -140,7 +140,7 @@ def members_of(
     found = [
         _member(cohort, row, assumed, shared, n < settings.assistant_patients) for n, row in enumerate(rows)
     ]  # fmt: skip
-    left = [Gap("For judging only", "not opened", "Add --judging if nothing is chosen by what it shows", closed)]
+    left = [Gap("For judging only", "They were not opened.", "Add --judging if nothing is chosen by what it shows.", closed)]
     return found, left if closed else []
 
 
@@ -176,8 +176,8 @@ def _member(
     )
 
 
-def gaps_of(members: Sequence[Member], cohort: Cohort) -> list[Gap]:
-    """What the patients lack, each with what follows from it."""
+def gaps_of(members: Sequence[Member], cohort: Cohort, planning: bool = True) -> list[Gap]:
+    """What the patients lack, each with what follows from it; `planning`: protocols were searched."""
 
     def of(what: str, follows: str, remedy: str, lacks: Sequence[bool]) -> Gap | None:
         who = tuple(m.id for m, one in zip(members, lacks, strict=True) if one)
@@ -186,45 +186,52 @@ def gaps_of(members: Sequence[Member], cohort: Cohort) -> list[Gap]:
     found = [
         of(
             "No labels of liver and tumour before treatment",
-            "outlined by the bundle's segmenter; what it misses is not simulated",
-            f"Put {PRE_LABELS} beside the scan",
+            "The bundle's segmenter outlined them; what it misses is not simulated.",
+            f"Put {PRE_LABELS} beside the scan.",
             [image_of(cohort.folder / m.id, PRE_LABELS) is None for m in members],
         ),
         of(
             "No scan after treatment",
-            "not in Table 1, and no CT after for the survival models",
-            f"Put {POST} beside the scan",
+            "They are not in Table 1, and the survival models have no CT after of them.",
+            f"Put {POST} beside the scan.",
             [m.row.has_after is False or image_of(cohort.folder / m.id, POST) is None for m in members],
         ),
         of(
             "The scan after is not registered",
-            "registered here, rigid to deformable, before anything is compared",
-            "Set registered to 1 where it is",
+            "It was registered here, from rigid to deformable, before anything was compared.",
+            "Set the column registered to 1 where it is.",
             [not m.registered and m.row.has_after is not False for m in members],
         ),
         of(
             "What was given is not recorded",
-            "not in Tables 2 and 3; simulated with the protocol of --assume, else not in Table 1",
-            "Fill the column protocol, for instance by `mewm report parse`",
+            "They are not in Tables 2 and 3. The protocol of --assume was simulated; without one they are not in Table 1.",
+            "Fill the column protocol, for instance by `mewm report parse`.",
             [not m.recorded for m in members],
         ),
         of(
             "Survival is not known",
-            "not in Figures 5 and 6, nor in the table of virtual against real",
-            "Fill the columns months and event",
+            "They are not in Figures 5 and 6, nor in the table of simulated scans beside scans after.",
+            "Fill the columns months and event.",
             [m.survived is None for m in members],
         ),
         of(
             "The interval of the two scans is not known",
-            "simulated at the usual number of weeks",
-            "Fill the column interval_days",
+            "The usual number of weeks after treatment was simulated.",
+            "Fill the column interval_days.",
             [m.row.interval_days is None for m in members],
         ),
         of(
             "No clinical data",
-            "policies and rules see the scan alone; clinical covariates are left out",
-            "Give a clinical table to `mewm cohort import`",
+            "Policies and rules saw the scan alone, and clinical covariates were left out.",
+            "Give a clinical table to `mewm cohort import`.",
             [not m.clinical.to_json() for m in members],
+        ),
+        of(
+            "Not searched with the segmenter's outline of every simulation",
+            "They are not in the row mewm_assistant (Algorithm 1 as printed) of Tables 2 and 3: each simulation would need "
+            "a pass of the segmenter.",
+            "Raise --assistant-patients.",
+            [planning and not m.assisted for m in members],
         ),
     ]
     return [one for one in found if one is not None]

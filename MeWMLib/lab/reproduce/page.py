@@ -3,61 +3,26 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from MeWMLib.core.io import atomic_path
+from MeWMLib.core.protocol import Protocol, agent
+from MeWMLib.lab.evaluation.montage import SOFT_TISSUE_HU
+from MeWMLib.lab.reproduce import page_tables as tables
+from MeWMLib.lab.reproduce.page_tables import Table, figure, paper_numbers, table_of
 from MeWMLib.lab.reproduce.patient import PICTURE
 from MeWMLib.lab.reproduce.records import Record
+from MeWMLib.lab.reproduce.summary import summary
 
 #: Patients whose scans are shown.
 SHOWN = 8
-#: Rows in words.
-WORDS = {
-    "mewm": "MeWM, beam search, judged by the simulated image",
-    "mewm_expected": "MeWM, expected scan",
-    "mewm_action_dropped": "MeWM without the action",
-    "mewm_best_first": "MeWM, best-first search",
-    "mewm_exhaustive": "MeWM, every protocol of the space",
-    "mewm_assistant": "MeWM, beam search, outlined by the assistant (Algorithm 1 as printed)",
-    "no_assistant": "without assistant: the outline stays that of before",
-    "judged_by_model": "judged by what the model predicts",
-    "random_in_space": "any protocol of the space",
-    "copy_pre": "the scan before, unchanged",
-    "syntumor": "SynTumor",
-    "pixel2cancer": "Pixel2Cancer",
-    "difftumor": "DiffTumor",
-    "textomorph": "TextoMorph",
-    "guideline": "guideline policy alone",
-    "constant": "the constant plan",
-    "frequency_prior": "frequency prior of the other patients",
-    "random": "any protocol that the rules allow",
-    "physician_without": "physicians with the scan before",
-    "physician_with": "physicians with MeWM",
-    "radiomics_cox": "radiomics Cox, scan before and simulated scan after",
-    "clinical_cox": "clinical Cox",
-    "mewm_scan_after": "the network on the scan after",
-    "before": "scan before only",
-    "clinical": "+ clinical and procedural variables",
-    "virtual": "+ simulated scan after",
-    "scan_after": "+ scan after (in place of the simulated one)",
-    "volumes": "viable volumes alone, before and simulated",
-}
-#: Metric to its head, decimals, and whether the paper has it.
-TABLE1 = {
-    "fid": ("FID", 2), "lpips": ("LPIPS", 3), "mae_hu": ("error, HU", 0), "mae_ratio": ("error / copy", 2),
-    "mae_8mm_ratio": ("8 mm error / copy", 2), "change_r_8mm": ("r of change, 8 mm", 2),
-    "lipiodol_map_r": ("r of Lipiodol maps", 2), "lipiodol_error_ml": ("Lipiodol error, ml", 1),
-}  # fmt: skip
-TABLE2 = {
-    "f1": ("F1", 1), "jaccard": ("Jaccard", 1), "precision": ("precision", 1), "recall": ("recall", 1),
-    "f1_beyond_constant": ("F1 beyond the constant plan", 1), "regret": ("regret (log hazard)", 3),
-    "simulations": ("simulations", 0),
-}  # fmt: skip
-SURVIVAL = {"c_index": ("C-index", 3), "log_rank_p": ("log-rank p", 4), "risk_map_mse": ("Figure 5, MSE", 3)}
+#: Searches whose choice stands beside a patient's scans.
+PROPOSED = ("mewm", "mewm_assistant")
 
 
 def write_page(path: Path, result: Mapping[str, Any], records: Sequence[Record], pictures: Mapping[str, Path]) -> None:
@@ -76,46 +41,158 @@ def write_page(path: Path, result: Mapping[str, Any], records: Sequence[Record],
         loader=PackageLoader("MeWMLib.lab.reproduce"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    loader.filters["figure"] = figure
-    loader.globals |= {"used": _used, "most": _most}
+    loader.filters |= {"figure": figure, "sentence": sentence}
     kept = [(r, r.kept.folder / PICTURE) for r in records if (r.kept.folder / PICTURE).exists()]
-    shown = [{"id": r.id, "protocol": r.result.get("simulated"), "png": _embedded(file)} for r, file in kept[:SHOWN]]
+    shown = [{**told_of(r), "png": _embedded(file)} for r, file in kept[:SHOWN]]
     text = loader.get_template("reproduce.html.j2").render(
         result=result,
-        words=WORDS,
-        heads={"table1": TABLE1, "table2": TABLE2, "survival": SURVIVAL},
+        tables=all_of(result),
+        summary=summary(result),
+        notes=notes(result),
         pictures={name: _embedded(file) for name, file in pictures.items()},
         patients=shown,
+        agents=agents_in_words(r.result.get("simulated") or "" for r, _ in kept[:SHOWN]),
         hidden=len(kept) - len(shown),
+        window=SOFT_TISSUE_HU,
+        fewest=tables.FEWEST,
         differences=differences(result),
     )
     with atomic_path(path) as part:
         part.write_text(text, encoding="utf-8")
 
 
-def _used(rows: Mapping[str, Mapping[str, Any]], heads: Mapping[str, Any]) -> dict[str, Any]:
-    """The heads of which a row has a figure."""
-    return {name: head for name, head in heads.items() if any(name in figures for figures in rows.values())}
+def all_of(result: Mapping[str, Any]) -> dict[str, Table]:
+    """The tables of the page by name."""
+    paper = paper_numbers(result["paper"], result["paper_set"])
+    one, two, three = (result[name] for name in ("table1", "table2", "table3"))
+    plans = dict(two.get("rows") or {})
+    for more in ("language", "physicians"):
+        plans |= (result.get(more) or {}).get("rows") or {}
+    ablations: dict[str, dict[str, Any]] = {}
+    for row, both in (three.get("pairs") or {}).items():
+        full = next(name for name in both if name != row)
+        for name in (full, row):
+            ablations[f"{name}|{row}"] = both[name]
+        ablations[f"{row} - {full}"] = three["differences"][f"{row} - {full}"]
+    virtual = result["virtual"]
+    cite = result["paper"]["virtual"]["cited"]
+    clinical = any(name.startswith("clinical.") for name in (virtual.get("covariates") or {}).get("clinical", ()))
+    said = {} if clinical else {"clinical": "+ procedural variables (no clinical data are known)"}
+    return {
+        "images": table_of(one["rows"], tables.IMAGES, paper["table1"], tables.SAMPLES),
+        "lipiodol": table_of(one["rows"], tables.LIPIODOL, None, tables.SAMPLES),
+        "plans": table_of(plans, tables.PLANS, paper["table2"]),
+        "plan_differences": table_of(two.get("differences") or {}, tables.PLANS, said=_less(two)),
+        "ablations": _ablation_table(ablations, paper["table3"], three),
+        "survival": table_of(
+            (result["figures"].get("rows") or {}), tables.SURVIVAL, paper["figures"], tables.SURVIVAL_WORDS
+        ),
+        "virtual": table_of(virtual.get("rows") or {}, tables.CONCORDANCE, paper["virtual"], said, cite),
+        "virtual_differences": table_of(
+            virtual.get("differences") or {}, tables.CONCORDANCE, said=_less(virtual, tables.WORDS | said)
+        ),
+        "response": table_of(result["response"].get("rows") or {}, tables.RESPONSE, None, tables.RESPONSE_WORDS),
+    }
 
 
-def _most(figures: Mapping[str, Mapping[str, Any]]) -> int:
-    """The largest n of a row."""
-    return max((int(f.get("n") or 0) for f in figures.values()), default=0)
+def _ablation_table(rows: Mapping[str, Any], paper: Mapping[str, Any], three: Mapping[str, Any]) -> Table:
+    """Blocks of the full row, the ablation, and their difference, on the same patients."""
+    names = {key: key.partition("|")[0] for key in rows}
+    cited = {key: paper[name] for key, name in names.items() if "|" in key and name in paper}
+    run = set(names.values())
+    missing = [name for name in paper if name not in run]
+    said = {key: tables.WORDS.get(name, "") for key, name in names.items()} | _less(three)
+    found = table_of(rows, tables.PLANS, cited | {name: paper[name] for name in missing}, said, absent=missing)
+    return Table(
+        found.columns,
+        tuple(tables.Row(names.get(r.name, r.name), r.words, r.cells, r.n) for r in found.rows),
+        found.blank,
+    )
+
+
+def _less(table: Mapping[str, Any], words: Mapping[str, str] = tables.WORDS) -> dict[str, str]:
+    """Differences in words."""
+    out = {}
+    for name in table.get("differences") or {}:
+        first, second = (words.get(one, one).removeprefix("+ ") for one in name.split(" - "))
+        out[name] = f"{first} less {second}"
+    return out
+
+
+def told_of(record: Record) -> dict[str, Any]:
+    """What stands beside a patient's scans: what was given, and what the searches chose."""
+    rows = record.planning.get("rows") or {}
+    chosen = {row: rows[row]["protocols"][0] for row in PROPOSED if row in rows and rows[row]["protocols"]}
+    return {
+        "id": record.id,
+        "protocol": rounded(record.result.get("simulated") or ""),
+        "recorded": record.member.recorded,
+        "chosen": {row: rounded(text) for row, text in chosen.items()},
+    }
+
+
+def rounded(protocol: str) -> str:
+    """A protocol with doses of three digits."""
+    return re.sub(r"\d+\.\d+", lambda dose: f"{float(dose[0]):.3g}", protocol)
+
+
+def agents_in_words(protocols: Iterable[str]) -> dict[str, str]:
+    """Agents of some protocols that are known by capitals alone, and what they are."""
+    names = dict.fromkeys(name for text in protocols if text for name in Protocol.parse(text).agents if name.isupper())
+    return {
+        name: f"{agent(name).synonyms[-1]}, {agent(name).agent_class}, in {agent(name).dose_unit}"
+        for name in names
+        if agent(name).synonyms
+    }
+
+
+def sentence(text: str) -> str:
+    """A text with a capital at its begin and a full stop at its end; code names keep their letters."""
+    text = text.strip()
+    if not text:
+        return ""
+    first = text.split()[0]
+    text = text if "_" in first else text[0].upper() + text[1:]
+    return text if text[-1] in ".!?" else text + "."
+
+
+def notes(result: Mapping[str, Any]) -> dict[str, list[str]]:
+    """What must be said under a table, by rule."""
+    out: dict[str, list[str]] = {"plans": [], "response": []}
+    two = result["table2"]
+    for same in two.get("same_choices") or ():
+        out["plans"].append(f"{' and '.join(same)} chose the same protocol for every patient, so that their rows agree.")
+    rows = two.get("rows") or {}
+    few, every = (int(rows.get(row, {}).get("f1", {}).get("n") or 0) for row in ("mewm_assistant", "mewm"))
+    if 0 < few < every:
+        apart = (two.get("differences") or {}).get("mewm_assistant - mewm", {}).get("f1")
+        out["plans"].append(
+            f"mewm_assistant was searched in {few} of {every} patients (--assistant-patients), since every simulation "
+            "needs a pass of the segmenter there: its row is not to be read against rows of all patients. On the same "
+            f"{few} patients its F1 less that of mewm is {figure(apart, 1)}; Table 3 has both rows on these patients."
+        )
+    if rows:
+        out["plans"].append("The paper's model is Algorithm 1 as printed, so that its numbers stand at mewm_assistant.")
+    answer = (result["response"].get("rows") or {}).get("mewm_scan_after", {}).get("auc")
+    own = (result["response"].get("rows") or {}).get("outline_after", {}).get("auc")
+    if answer and answer["low"] is not None and answer["low"] <= 0.5:
+        text = (
+            "The ceiling of the measure: on the scan after itself, viable volume inside the outline before has an AUC of "
+            f"{figure(answer, 2)} for the response of that very scan, not above chance. It does not see the response in "
+            "these scans, so that the row mewm says nothing for or against the simulation."
+        )
+        if own:
+            text += (
+                f" Inside the outline of the scan after the same densities have {figure(own, 2)}: where a tumour shrinks, "
+                "liver fills the outline before, and liver is as dense as viable tumour. Simulated scans have no such "
+                "outline."
+            )
+        out["response"].append(text)
+    return out
 
 
 def _embedded(path: Path) -> str:
     return base64.b64encode(path.read_bytes()).decode()
-
-
-def figure(value: Mapping[str, Any] | None, decimals: int = 3) -> str:
-    """A figure as text: mean (low to high), the mean alone without an interval; a dash where it is not known."""
-    if not value or value.get("mean") is None:
-        return "-"
-    mean, low, high = value["mean"], value.get("low"), value.get("high")
-    text = f"{mean:.{decimals}f}"
-    if low is None or high is None or low == high or value.get("n") == 1:
-        return text
-    return f"{text} ({low:.{decimals}f} to {high:.{decimals}f})"
 
 
 def differences(result: Mapping[str, Any]) -> list[str]:

@@ -68,7 +68,9 @@ class Record:
 
     def features(self, which: str) -> dict[str, float] | None:
         """Measures of a scan ("before", "virtual", "scan_after"), "clinical" or "procedure" numbers; None without any."""
-        found = (self.result.get("features") or {}).get(which)
+        known = self.result.get("features") or {}
+        # numbers that were kept before the scan after had this name
+        found = known.get(which) or (known.get("real") if which == "scan_after" else None)
         return None if found is None else {name: _number(value) for name, value in found.items()}
 
     def number(self, name: str) -> float:

@@ -32,6 +32,8 @@ from MeWMLib.lab.reproduce.table1 import TRUTH, table1
 from MeWMLib.lab.reproduce.table2 import PolicySettings, table2, table3
 from MeWMLib.perception.segmenter import Segmenter
 
+#: Increased when a table is computed differently: what was kept before is computed again.
+FORMAT = 2
 PAPER = Path(__file__).with_name("paper.json")
 #: The folder of stamped results in a checkout.
 RESULTS = Path(__file__).resolve().parents[3] / "Resources" / "Results"
@@ -111,7 +113,7 @@ def all_tables(
     about_policies = {**asdict(policies), "held_out": sorted(apart or ())}
 
     def table(name: str, compute: Callable[[Path], dict[str, Any]], *depends: Any) -> dict[str, Any]:
-        kept = Kept(settings.out / "tables" / name, key_of(name, keys, judging, settings.seed, *depends))
+        kept = Kept(settings.out / "tables" / name, key_of(name, FORMAT, keys, judging, settings.seed, *depends))
         found = kept.read()
         if found is None:
             show(name, 0.0, 1.0, "", None)
@@ -122,7 +124,7 @@ def all_tables(
         show(name, 1.0, 1.0, "", None)
         out.tables[name] = found
         out.pictures |= {one: kept.folder / one for one in found.get("pictures", ())}
-        out.gaps += [Gap(text, f"not in {TITLES[name]}") for text in found.get("gaps", ())]
+        out.gaps += [Gap(text, f"It is not in {TITLES[name]}.") for text in found.get("gaps", ())]
         return found
 
     backbone = file_checksum(tables.backbone) if tables.backbone else ""
@@ -143,18 +145,18 @@ def all_tables(
     table("figures", lambda folder: survival_figures(records, folder, *fits, settings.seed), fits)
     table("virtual", lambda _: virtual_against_real(records, *fits, settings.seed), fits)
     stored = {m.id: (read_patient(cohort.folder, m.id) or {}).get("clinical") or {} for m in members}
-    table("response", lambda _: response_table(records, stored, settings.seed))
+    table("response", lambda _: response_table(records, stored, settings.seed, cohort))
     if tables.language:
         asked = language_table(records, cohort, tables.language, policies, settings.bundle)
         out.tables["language"] = jsonable(asked)
-        out.gaps += [Gap(text, "not in Table 2") for text in asked["gaps"]]
+        out.gaps += [Gap(text, "It is not in Table 2.") for text in asked["gaps"]]
     else:
         out.gaps.append(
-            Gap("No language model was named", "its rows of Table 2", "Name one with --language, as gpt-4o")
+            Gap("No language model was named", "Its rows of Table 2 were not run.", "Name one with --language, as gpt-4o.")
         )
     _physicians(out, records, tables, settings.seed)
     out.gaps.append(
-        Gap("No readers took part", "the human half of Table 1", "Run the reader study on this cohort's simulations")
+        Gap("No readers took part", "The human half of Table 1 was not run.", "Run the reader study on this cohort's simulations.")
     )
     _stored(out, settings, tables)
     if apart is not None:
@@ -171,8 +173,8 @@ TITLES = {
     "table2": "Table 2",
     "table3": "Table 3",
     "figures": "Figures 5 and 6",
-    "virtual": "virtual against real",
-    "response": "the response as a second outcome",
+    "virtual": "the table of simulated scans beside scans after",
+    "response": "the table of the response",
 }
 
 
@@ -192,7 +194,7 @@ def _network(records: Sequence[Record], settings: ReproduceSettings, backbone: P
 def _physicians(out: Found, records: Sequence[Record], tables: TableSettings, seed: int) -> None:
     if tables.physicians is None:
         out.gaps.append(
-            Gap("No physicians' choices were given", "their rows of Table 2", "Give a CSV with --physicians")
+            Gap("No physicians' choices were given", "Their rows of Table 2 were not run.", "Give a CSV with --physicians.")
         )
         return
     choices = read_choices(tables.physicians, [r.id for r in records])
@@ -211,7 +213,7 @@ def _stored(out: Found, settings: ReproduceSettings, tables: TableSettings) -> N
             out.gaps.append(
                 Gap(
                     f"No weights for the row {name}, and no stamped result of it",
-                    "its row of Tables 1 to 3",
-                    f"Train them ({NEEDED[name]}) and give --row {name}=BUNDLE",
+                    "Its rows of Tables 1 to 3 were not run.",
+                    f"Train them ({NEEDED[name]}) and give --row {name}=BUNDLE.",
                 )
             )
