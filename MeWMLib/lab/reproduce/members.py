@@ -140,7 +140,9 @@ def members_of(
     found = [
         _member(cohort, row, assumed, shared, n < settings.assistant_patients) for n, row in enumerate(rows)
     ]  # fmt: skip
-    left = [Gap("For judging only", "They were not opened.", "Add --judging if nothing is chosen by what it shows.", closed)]
+    left = [
+        Gap("For judging only", "They were not opened.", "Add --judging if nothing is chosen by what it shows.", closed)
+    ]
     return found, left if closed else []
 
 

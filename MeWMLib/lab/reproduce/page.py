@@ -19,6 +19,9 @@ from MeWMLib.lab.reproduce.patient import PICTURE
 from MeWMLib.lab.reproduce.records import Record
 from MeWMLib.lab.reproduce.summary import summary
 
+IMAGE_ROWS = tables.ROWS | {"mewm": "mean over the samples of what was given"}
+SURVIVAL_ROWS = tables.ROWS | {"mewm": "the network's log-risk, fitted to nobody of this cohort"}
+RESPONSE_ROWS = tables.ROWS | {"mewm": "by two limits of density: from 50 to 200 HU, away from Lipiodol"}
 #: Patients whose scans are shown.
 SHOWN = 8
 #: Searches whose choice stands beside a patient's scans.
@@ -48,6 +51,7 @@ def write_page(path: Path, result: Mapping[str, Any], records: Sequence[Record],
         result=result,
         tables=all_of(result),
         summary=summary(result),
+        words=tables.WORDS | tables.SAMPLES,
         notes=notes(result),
         pictures={name: _embedded(file) for name, file in pictures.items()},
         patients=shown,
@@ -79,19 +83,25 @@ def all_of(result: Mapping[str, Any]) -> dict[str, Table]:
     clinical = any(name.startswith("clinical.") for name in (virtual.get("covariates") or {}).get("clinical", ()))
     said = {} if clinical else {"clinical": "+ procedural variables (no clinical data are known)"}
     return {
-        "images": table_of(one["rows"], tables.IMAGES, paper["table1"], tables.SAMPLES),
-        "lipiodol": table_of(one["rows"], tables.LIPIODOL, None, tables.SAMPLES),
+        "images": table_of(one["rows"], tables.IMAGES, paper["table1"], tables.SAMPLES, says=IMAGE_ROWS),
+        "lipiodol": table_of(one["rows"], tables.LIPIODOL, None, tables.SAMPLES, says={}),
         "plans": table_of(plans, tables.PLANS, paper["table2"]),
         "plan_differences": table_of(two.get("differences") or {}, tables.PLANS, said=_less(two)),
         "ablations": _ablation_table(ablations, paper["table3"], three),
         "survival": table_of(
-            (result["figures"].get("rows") or {}), tables.SURVIVAL, paper["figures"], tables.SURVIVAL_WORDS
+            (result["figures"].get("rows") or {}),
+            tables.SURVIVAL,
+            paper["figures"],
+            tables.SURVIVAL_WORDS,
+            says=SURVIVAL_ROWS,
         ),
         "virtual": table_of(virtual.get("rows") or {}, tables.CONCORDANCE, paper["virtual"], said, cite),
         "virtual_differences": table_of(
             virtual.get("differences") or {}, tables.CONCORDANCE, said=_less(virtual, tables.WORDS | said)
         ),
-        "response": table_of(result["response"].get("rows") or {}, tables.RESPONSE, None, tables.RESPONSE_WORDS),
+        "response": table_of(
+            result["response"].get("rows") or {}, tables.RESPONSE, None, tables.RESPONSE_WORDS, says=RESPONSE_ROWS
+        ),
     }
 
 
@@ -101,8 +111,9 @@ def _ablation_table(rows: Mapping[str, Any], paper: Mapping[str, Any], three: Ma
     cited = {key: paper[name] for key, name in names.items() if "|" in key and name in paper}
     run = set(names.values())
     missing = [name for name in paper if name not in run]
-    said = {key: tables.WORDS.get(name, "") for key, name in names.items()} | _less(three)
-    found = table_of(rows, tables.PLANS, cited | {name: paper[name] for name in missing}, said, absent=missing)
+    said = {key: tables.WORDS.get(name, "") for key, name in names.items()}
+    said |= dict.fromkeys(three.get("differences") or (), "the difference of these two")
+    found = table_of(rows, tables.PLANS, cited | {name: paper[name] for name in missing}, said, absent=missing, says={})
     return Table(
         found.columns,
         tuple(tables.Row(names.get(r.name, r.name), r.words, r.cells, r.n) for r in found.rows),
@@ -161,13 +172,15 @@ def notes(result: Mapping[str, Any]) -> dict[str, list[str]]:
     out: dict[str, list[str]] = {"plans": [], "response": []}
     two = result["table2"]
     for same in two.get("same_choices") or ():
-        out["plans"].append(f"{' and '.join(same)} chose the same protocol for every patient, so that their rows agree.")
+        out["plans"].append(
+            f"{' and '.join(same)} chose the same protocol for every patient, so that their rows agree."
+        )
     rows = two.get("rows") or {}
     few, every = (int(rows.get(row, {}).get("f1", {}).get("n") or 0) for row in ("mewm_assistant", "mewm"))
     if 0 < few < every:
         apart = (two.get("differences") or {}).get("mewm_assistant - mewm", {}).get("f1")
         out["plans"].append(
-            f"mewm_assistant was searched in {few} of {every} patients (--assistant-patients), since every simulation "
+            f"mewm_assistant was searched in the first {few} of {every} patients (--assistant-patients), since every simulation "
             "needs a pass of the segmenter there: its row is not to be read against rows of all patients. On the same "
             f"{few} patients its F1 less that of mewm is {figure(apart, 1)}; Table 3 has both rows on these patients."
         )
@@ -181,7 +194,7 @@ def notes(result: Mapping[str, Any]) -> dict[str, list[str]]:
             f"{figure(answer, 2)} for the response of that very scan, not above chance. It does not see the response in "
             "these scans, so that the row mewm says nothing for or against the simulation."
         )
-        if own:
+        if own and own["low"] is not None and own["low"] > answer["high"]:
             text += (
                 f" Inside the outline of the scan after the same densities have {figure(own, 2)}: where a tumour shrinks, "
                 "liver fills the outline before, and liver is as dense as viable tumour. Simulated scans have no such "

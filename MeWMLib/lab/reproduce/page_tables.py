@@ -48,6 +48,33 @@ WORDS = {
     "scan_after": "+ scan after (in place of the simulated one)",
     "volumes": "viable volumes alone, before and simulated",
 }
+#: What rows are whose words do not say it.
+ROWS = {
+    "mewm_expected": "the one scan of lowest expected error, in place of samples",
+    "mewm_action_dropped": "samples of the same model without the guidance of the action",
+    "copy_pre": "no simulation at all",
+    "syntumor": "tumours drawn by hand-made rules that know no action",
+    "pixel2cancer": "tumours grown by hand-made rules that know no action",
+    "guideline": "what the policy of published guidelines proposes, without a simulation",
+    "constant": "the same plan for everybody",
+    "frequency_prior": "the regimen that most of the other patients had",
+    "random": "drawn by chance among all that the clinical rules allow",
+    "random_in_space": "mean over all protocols of the space, which is made of the agents that the guideline policy proposes",
+    "mewm": "of the same space, the protocol of lowest risk that the search finds; risk is judged by the viable tumour "
+    "measured in the simulated image, as the product does",
+    "mewm_best_first": "the same with another search",
+    "mewm_exhaustive": "the same without a search: every protocol is simulated",
+    "mewm_assistant": "the segmenter outlines every simulation, and the risk is judged inside that outline",
+    "no_assistant": "the risk is judged inside the outline before",
+    "judged_by_model": "the risk is judged by what the model predicts, without an image",
+    "radiomics_cox": "a Cox model fitted to this cohort, cross-validated",
+    "clinical_cox": "a Cox model of clinical variables, cross-validated",
+    "volumes": "a Cox model of two numbers",
+    "mewm_scan_after": "what the measure can reach where the scan after is known",
+    "mewm_risk": "log-risk without treatment less log-risk after it, by the network and the product's own outline after",
+    "outline_after": "the scan after has an outline in the cohort; no simulated scan has",
+    "size_alone": "smaller tumours are taken to respond",
+}
 SAMPLES = {"mewm": "MeWM, samples"}
 SURVIVAL_WORDS = {"mewm": "the network after the simulated scan"}
 RESPONSE_WORDS = {
@@ -162,6 +189,7 @@ class Row:
     words: str
     cells: tuple[Cell, ...]
     n: str
+    says: str = ""
 
 
 @dataclass(frozen=True)
@@ -172,6 +200,11 @@ class Table:
     rows: tuple[Row, ...]
     blank: bool
 
+    @property
+    def says(self) -> dict[str, str]:
+        """What its rows are, as far as their words do not say it."""
+        return {row.name: row.says for row in self.rows if row.says}
+
 
 def table_of(
     rows: Mapping[str, Mapping[str, Any]],
@@ -180,6 +213,7 @@ def table_of(
     said: Mapping[str, str] | None = None,
     source: str = "paper",
     absent: Iterable[str] | None = None,
+    says: Mapping[str, str] = ROWS,
 ) -> Table:
     """Lay out a table.
 
@@ -190,6 +224,7 @@ def table_of(
         said: words of rows, before `WORDS`.
         source: who is cited.
         absent: rows that are shown as not run where `rows` lack them; those of `cited` if left out.
+        says: what rows are.
     """
     cited, words = cited or {}, WORDS | dict(said or {})
     held = [*rows.values(), *cited.values()]
@@ -198,12 +233,12 @@ def table_of(
     for name, figures in rows.items():
         n = max((int(f.get("n") or 0) for f in figures.values()), default=0)
         cells = [_cell(figures.get(m), c, n, cited.get(name, {}).get(m), source) for m, c in used.items()]
-        out.append(Row(name, words.get(name, ""), tuple(cells), str(n)))
+        out.append(Row(name, words.get(name, ""), tuple(cells), str(n), says.get(name, "")))
     for name in cited if absent is None else absent:
         if name not in rows:
             numbers = cited.get(name, {})
             cells = [Cell("", cited=_cited(numbers.get(m), source)) for m in used]
-            out.append(Row(name, words.get(name, ""), tuple(cells), "not run"))
+            out.append(Row(name, words.get(name, ""), tuple(cells), "not run", says.get(name, "")))
     few = any(cell.note and cell.mean == "" for row in out for cell in row.cells)
     return Table(tuple(used.values()), tuple(out), few)
 

@@ -83,7 +83,9 @@ def response_table(
         "mewm_scan_after": -np.array([_viable_change(r, "scan_after") for r in records]),
         "mewm_risk": np.array([r.number("log_risk_untreated") - r.number("log_risk_virtual") for r in records]),
         "mewm_risk_scan_after": np.array([r.number("log_risk_untreated") - r.number("log_risk_real") for r in records]),
-        "outline_after": -np.array([_outlined_change(cohort, r) if k else np.nan for r, k in zip(records, known, strict=True)]),
+        "outline_after": -np.array(
+            [_outlined_change(cohort, r) if k else np.nan for r, k in zip(records, known, strict=True)]
+        ),
         "size_alone": np.array(size, float),
     }
     for row, score in scores.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from MeWMLib.lab.reproduce.page_tables import figure
+from MeWMLib.lab.reproduce.page_tables import WORDS, figure
 
 Figure = Mapping[str, Any]
 
@@ -45,7 +45,9 @@ def _distance(rows: Mapping[str, Mapping[str, Figure]], open_: list[str]) -> str
     if own["low"] <= copy["high"] and copy["low"] <= own["high"]:
         open_.append("the FID of samples and copy, whose intervals overlap")
     best = min((row for row in rows if _known(rows[row].get("fid"))), key=lambda row: rows[row]["fid"]["mean"])
-    return text + ("." if best == "mewm" else f"; the lowest has {best} with {figure(rows[best]['fid'], 2)}.")
+    return text + (
+        "." if best == "mewm" else f"; the lowest has {WORDS.get(best, best)} with {figure(rows[best]['fid'], 2)}."
+    )
 
 
 def _errors(rows: Mapping[str, Mapping[str, Figure]], open_: list[str]) -> str:
@@ -59,7 +61,7 @@ def _errors(rows: Mapping[str, Mapping[str, Figure]], open_: list[str]) -> str:
             if not side:
                 open_.append(f"the errors of samples and copy {words}")
             way = {1: ", more than the copy", -1: ", less than the copy", 0: ""}[side]
-            parts.append(f"{words} it is {figure(ratio, 2)} times that of the copy{way}")
+            parts.append(f"{words} it is {figure(ratio, 3)} times that of the copy{way}")
     return f"The error of the samples: {'; '.join(parts)}." if parts else ""
 
 
@@ -69,7 +71,10 @@ def _plans(table: Mapping[str, Any], open_: list[str]) -> str:
     if not _known(own):
         return ""
     parts = []
-    for row, words in (("constant", "the constant plan"), ("frequency_prior", "the frequency prior of the other patients")):
+    for row, words in (
+        ("constant", "the constant plan"),
+        ("frequency_prior", "the frequency prior of the other patients"),
+    ):
         apart = (table.get("differences") or {}).get(f"{row} - mewm", {}).get("f1")
         if not _known(apart):
             continue
@@ -104,7 +109,12 @@ def _others(result: Mapping[str, Any], open_: list[str]) -> None:
     pairs = (
         ("table3", "no_assistant - mewm_assistant", "f1", "the F1 with and without the assistant"),
         ("virtual", "virtual - clinical", "c_index", "survival models with and without the simulated scan"),
-        ("virtual", "scan_after - virtual", "c_index", "survival models with the scan after and with the simulated one"),
+        (
+            "virtual",
+            "scan_after - virtual",
+            "c_index",
+            "survival models with the scan after and with the simulated one",
+        ),
     )
     for name, pair, metric, words in pairs:
         apart = (result[name].get("differences") or {}).get(pair, {}).get(metric)

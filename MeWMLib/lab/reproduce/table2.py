@@ -142,7 +142,9 @@ def table3(records: Sequence[Record], settings: PolicySettings) -> dict[str, Any
         both = [f for f in figures if row in f and full in f]
         if not both:
             continue
-        out["pairs"][row] = {name: rows_of([{name: f[name]} for f in both], settings.seed)[name] for name in (full, row)}
+        out["pairs"][row] = {
+            name: rows_of([{name: f[name]} for f in both], settings.seed)[name] for name in (full, row)
+        }
         out["rows"] |= out["pairs"][row]
         metrics = [m for m in both[0][row] if m in both[0][full] and m not in ("simulations", "seconds")]
         out["differences"][f"{row} - {full}"] = {

@@ -152,11 +152,19 @@ def all_tables(
         out.gaps += [Gap(text, "It is not in Table 2.") for text in asked["gaps"]]
     else:
         out.gaps.append(
-            Gap("No language model was named", "Its rows of Table 2 were not run.", "Name one with --language, as gpt-4o.")
+            Gap(
+                "No language model was named",
+                "Its rows of Table 2 were not run.",
+                "Name one with --language, as gpt-4o.",
+            )
         )
     _physicians(out, records, tables, settings.seed)
     out.gaps.append(
-        Gap("No readers took part", "The human half of Table 1 was not run.", "Run the reader study on this cohort's simulations.")
+        Gap(
+            "No readers took part",
+            "The human half of Table 1 was not run.",
+            "Run the reader study on this cohort's simulations.",
+        )
     )
     _stored(out, settings, tables)
     if apart is not None:
@@ -194,7 +202,11 @@ def _network(records: Sequence[Record], settings: ReproduceSettings, backbone: P
 def _physicians(out: Found, records: Sequence[Record], tables: TableSettings, seed: int) -> None:
     if tables.physicians is None:
         out.gaps.append(
-            Gap("No physicians' choices were given", "Their rows of Table 2 were not run.", "Give a CSV with --physicians.")
+            Gap(
+                "No physicians' choices were given",
+                "Their rows of Table 2 were not run.",
+                "Give a CSV with --physicians.",
+            )
         )
         return
     choices = read_choices(tables.physicians, [r.id for r in records])

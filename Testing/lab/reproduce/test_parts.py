@@ -12,15 +12,15 @@ import pytest
 import torch
 from scipy import stats
 
+from MeWMLib.cohorts.layout import CohortCase
 from MeWMLib.core.errors import InputError, UnreadableFileError
 from MeWMLib.core.io import write_labels
 from MeWMLib.core.protocol import Protocol
-from MeWMLib.core.volume import Geometry, LabelMap
+from MeWMLib.core.volume import Geometry, LabelMap, Volume
 from MeWMLib.lab.evaluation.perceptual import fid, lpips, pooled
 from MeWMLib.lab.reproduce.backbone import PublishedFeatures
 from MeWMLib.lab.reproduce.kept import Kept, key_of
 from MeWMLib.lab.reproduce.organs import without_outside
-from MeWMLib.lab.reproduce.page import figure
 from MeWMLib.lab.reproduce.physicians import WITH, WITHOUT, physician_rows, read_choices
 from MeWMLib.lab.reproduce.responses import response_table
 from MeWMLib.lab.reproduce.split import held_out
@@ -40,6 +40,7 @@ class Patient:
     viable_before_mm: float | None = None
     viable_after_mm: float | None = None
     measured: dict[str, dict[str, float]] = field(default_factory=dict)
+    numbers: dict[str, float] = field(default_factory=dict)
 
     @property
     def row(self) -> Patient:
@@ -51,6 +52,9 @@ class Patient:
 
     def features(self, which: str) -> dict[str, float] | None:
         return self.measured.get(which)
+
+    def number(self, name: str) -> float:
+        return self.numbers.get(name, float("nan"))
 
 
 def test_a_split_takes_a_fifth_of_every_stratum_and_all_for_judging() -> None:
@@ -217,8 +221,11 @@ def test_the_response_is_told_by_the_simulated_change() -> None:
         one.measured["before"] = {"log_viable_ml": float(np.log1p(20.0)), "log_volume_ml": float(rng.normal())}
         one.measured["virtual"] = {"log_viable_ml": float(np.log1p(20.0 * (1 + change)))}
         patients.append(one)
+        # the network sees as much
+        one.numbers = {"log_risk_untreated": 0.5, "log_risk_virtual": 0.5 + change}
     found = response_table(patients, {}, 0)
-    assert found["rows"]["mewm"]["auc"]["mean"] == 1.0
+    assert found["rows"]["mewm"]["auc"]["mean"] == found["rows"]["mewm_risk"]["auc"]["mean"] == 1.0
+    assert "mewm_risk_scan_after" not in found["rows"] and any("mewm_risk_scan_after" in g for g in found["gaps"])
     assert found["rows"]["mewm"]["rank_correlation"]["mean"] == pytest.approx(1.0)
     assert found["responders"] == sum(p.viable_after_mm <= 0.7 * 40 for p in patients)
     # the readers' own measures come first
@@ -226,7 +233,30 @@ def test_the_response_is_told_by_the_simulated_change() -> None:
     assert "needs 5 responders" in response_table(patients, flat, 0)["gaps"][0]
 
 
-def test_figures_as_text() -> None:
-    assert figure({"mean": 1.234, "low": 1.0, "high": 2.0, "n": 5}, 1) == "1.2 (1.0 to 2.0)"
-    assert figure({"mean": 1.234, "low": 1.0, "high": 2.0, "n": 1}, 2) == "1.23"
-    assert figure({"mean": None}) == figure(None) == "-"
+class OneCase:
+    """A cohort of one kind of patient: the tumour shrinks to a half, and liver of its density takes its place."""
+
+    def __init__(self, seen: list[Patient]) -> None:
+        self.left = {p.id: float(p.viable_after_mm or 0) / 40.0 for p in seen}
+
+    def case(self, patient: str) -> CohortCase:
+        grid = Geometry((4, 10, 10), np.diag([-1.0, -1.0, 1.0, 1.0]))
+        before, after = (np.ones(grid.shape, np.uint8) for _ in range(2))
+        before.reshape(-1)[:200] = 2
+        after.reshape(-1)[: round(200 * self.left[patient])] = 2
+        ct = Volume(np.full(grid.shape, 100, np.int16), grid, "portal")
+        return CohortCase(ct, LabelMap(before, grid), ct, LabelMap(after, grid))
+
+
+def test_the_outline_after_sees_a_shrinkage_that_the_one_before_does_not() -> None:
+    rng = np.random.default_rng(0)
+    patients: list[Any] = []
+    for n in range(24):
+        one = Patient(f"P{n}", viable_before_mm=40.0, viable_after_mm=40.0 * float(rng.uniform(0.1, 1.0)))
+        # all in the outline before has the density of what lives
+        one.measured = dict.fromkeys(
+            ("before", "virtual", "scan_after"), {"log_viable_ml": 3.0 + float(rng.normal()), "log_volume_ml": 3.0}
+        )
+        patients.append(one)
+    rows = response_table(patients, {}, 0, OneCase(patients))["rows"]  # type: ignore[arg-type]
+    assert rows["outline_after"]["auc"]["mean"] == 1.0 and rows["mewm_scan_after"]["auc"]["mean"] == 0.5

@@ -64,6 +64,12 @@ def test_every_table_of_the_paper_has_its_rows(rehearsal: tuple[Path, Path, dict
     assert {"guideline", "constant", "frequency_prior", "random", "mewm", "mewm_exhaustive", "no_assistant"} <= set(two)
     assert two["mewm"]["f1"]["n"] == 3 and two["mewm_assistant"]["f1"]["n"] == 1
     assert "no_assistant - mewm_assistant" in result["table3"]["differences"]
+    apart = result["table2"]["differences"]
+    assert apart["mewm_assistant - mewm"]["f1"]["n"] == 1 and apart["frequency_prior - mewm"]["f1"]["n"] == 3
+    expected = two["frequency_prior"]["f1"]["mean"] - two["mewm"]["f1"]["mean"]
+    assert apart["frequency_prior - mewm"]["f1"]["mean"] == pytest.approx(expected)
+    both = result["table3"]["pairs"]["no_assistant"]
+    assert both["no_assistant"]["f1"]["n"] == both["mewm_assistant"]["f1"]["n"] == 1
     assert result["table3"]["assisted"] == 1 and result["table3"]["lesion_found"] in (0, 1)
     page = (out / "reproduce.html").read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == 3 and "What could not be run" in page
@@ -106,6 +112,9 @@ def test_what_is_missing_is_named_with_what_follows(rehearsal: tuple[Path, Path,
     for what in ("No scan after treatment", "What was given is not recorded", "Survival is not known"):
         assert gaps[what]["patients"] == ["P01"] and gaps[what]["follows"]
     assert any("no_ccl" in what for what in gaps) and "No language model was named" in gaps
+    unassisted = gaps["Not searched with the segmenter's outline of every simulation"]
+    assert unassisted["patients"] == ["P01", "P02", "P03"] and "--assistant-patients" in unassisted["remedy"]
+    assert all(gap["follows"].endswith(".") for gap in result["gaps"])
     assert "No readers took part" in gaps and "No physicians' choices were given" in gaps
 
 
