@@ -206,7 +206,7 @@ def gaps_of(members: Sequence[Member], cohort: Cohort, planning: bool = True) ->
         ),
         of(
             "What was given is not recorded",
-            "They are not in Tables 2 and 3. The protocol of --assume was simulated; without one they are not in Table 1.",
+            "They are not in Tables 2 and 3. The protocol of --assume was simulated; without one, none was.",
             "Fill the column protocol, for instance by `mewm report parse`.",
             [not m.recorded for m in members],
         ),
@@ -230,8 +230,8 @@ def gaps_of(members: Sequence[Member], cohort: Cohort, planning: bool = True) ->
         ),
         of(
             "Not searched with the segmenter's outline of every simulation",
-            "They are not in the row mewm_assistant (Algorithm 1 as printed) of Tables 2 and 3: each simulation would need "
-            "a pass of the segmenter.",
+            "They are not in the row mewm_assistant (Algorithm 1 as printed) of Tables 2 and 3: each simulation would "
+            "need a pass of the segmenter.",
             "Raise --assistant-patients.",
             [planning and not m.assisted for m in members],
         ),

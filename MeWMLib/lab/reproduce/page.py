@@ -180,9 +180,9 @@ def notes(result: Mapping[str, Any]) -> dict[str, list[str]]:
     if 0 < few < every:
         apart = (two.get("differences") or {}).get("mewm_assistant - mewm", {}).get("f1")
         out["plans"].append(
-            f"mewm_assistant was searched in the first {few} of {every} patients (--assistant-patients), since every simulation "
-            "needs a pass of the segmenter there: its row is not to be read against rows of all patients. On the same "
-            f"{few} patients its F1 less that of mewm is {figure(apart, 1)}; Table 3 has both rows on these patients."
+            f"mewm_assistant was searched in the first {few} of {every} patients (--assistant-patients), since every "
+            "simulation needs a pass of the segmenter there: its row is not to be read against rows of all patients. "
+            f"On the same {few} patients its F1 less that of mewm is {figure(apart, 1)}; Table 3 has both rows on these patients."
         )
     if rows:
         out["plans"].append("The paper's model is Algorithm 1 as printed, so that its numbers stand at mewm_assistant.")
@@ -190,15 +190,15 @@ def notes(result: Mapping[str, Any]) -> dict[str, list[str]]:
     own = (result["response"].get("rows") or {}).get("outline_after", {}).get("auc")
     if answer and answer["low"] is not None and answer["low"] <= 0.5:
         text = (
-            "The ceiling of the measure: on the scan after itself, viable volume inside the outline before has an AUC of "
-            f"{figure(answer, 2)} for the response of that very scan, not above chance. It does not see the response in "
-            "these scans, so that the row mewm says nothing for or against the simulation."
+            "The ceiling of the measure: on the scan after itself, viable volume inside the outline before has an AUC "
+            f"of {figure(answer, 2)} for the response of that very scan, not above chance. It does not see the "
+            "response in these scans, so that the row mewm says nothing for or against the simulation."
         )
         if own and own["low"] is not None and own["low"] > answer["high"]:
             text += (
-                f" Inside the outline of the scan after the same densities have {figure(own, 2)}: where a tumour shrinks, "
-                "liver fills the outline before, and liver is as dense as viable tumour. Simulated scans have no such "
-                "outline."
+                f" Inside the outline of the scan after the same densities have {figure(own, 2)}: where a tumour "
+                "shrinks, liver fills the outline before, and liver is as dense as viable tumour. Simulated scans have "
+                "no such outline."
             )
         out["response"].append(text)
     return out

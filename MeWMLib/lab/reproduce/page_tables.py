@@ -59,7 +59,7 @@ ROWS = {
     "constant": "the same plan for everybody",
     "frequency_prior": "the regimen that most of the other patients had",
     "random": "drawn by chance among all that the clinical rules allow",
-    "random_in_space": "mean over all protocols of the space, which is made of the agents that the guideline policy proposes",
+    "random_in_space": "mean over all protocols of the space: what the guideline policy's agents allow",
     "mewm": "of the same space, the protocol of lowest risk that the search finds; risk is judged by the viable tumour "
     "measured in the simulated image, as the product does",
     "mewm_best_first": "the same with another search",
@@ -71,7 +71,7 @@ ROWS = {
     "clinical_cox": "a Cox model of clinical variables, cross-validated",
     "volumes": "a Cox model of two numbers",
     "mewm_scan_after": "what the measure can reach where the scan after is known",
-    "mewm_risk": "log-risk without treatment less log-risk after it, by the network and the product's own outline after",
+    "mewm_risk": "log-risk without treatment less that after it, by the network and the product's outline after",
     "outline_after": "the scan after has an outline in the cohort; no simulated scan has",
     "size_alone": "smaller tumours are taken to respond",
 }
@@ -103,49 +103,49 @@ class Column:
 
 
 IMAGES = {
-    "fid": Column("FID", 2, "Fréchet distance between the features of crops of the tumour and those of the scans after; "
-                  "lower is better"),
-    "lpips": Column("LPIPS", 3, "distance of the features of a crop from those of the same crop of the scan after; lower "
-                    "is better"),
-    "mae_hu": Column("error, HU", 1, "mean absolute difference from the scan after in the dilated outline before; lower "
-                     "is better"),
+    "fid": Column("FID", 2, "Fréchet distance between the features of crops of the tumour and those of the scans "
+                  "after; lower is better"),
+    "lpips": Column("LPIPS", 3, "distance of the features of a crop from those of the same crop of the scan after; "
+                    "lower is better"),
+    "mae_hu": Column("error, HU", 1, "mean absolute difference from the scan after in the dilated outline before; "
+                     "lower is better"),
     "mae_ratio": Column("error / copy", 2, "that error over the error of the scan before, unchanged; below 1 is better "
                         "than no simulation"),
     "mae_8mm_ratio": Column("8 mm error / copy", 2, "the same after smoothing by 8 mm; below 1 is better"),
-    "change_r_8mm": Column("r of change, 8 mm", 2, "correlation of simulated and true change after that smoothing; higher "
-                           "is better; a scan without change has none"),
+    "change_r_8mm": Column("r of change, 8 mm", 2, "correlation of simulated and true change after that smoothing; "
+                           "higher is better; a scan without change has none"),
 }  # fmt: skip
 LIPIODOL = {
     "lipiodol_map_r": Column("r of Lipiodol maps", 2, "rank correlation of the shares of voxels at 200 HU and more in "
                              "cubes; higher is better; only of patients in whom both scans hold some"),
-    "lipiodol_error_ml": Column("Lipiodol error, ml", 1, "difference in the volume at 200 HU and more; lower is better"),
+    "lipiodol_error_ml": Column("Lipiodol error, ml", 1, "difference of the volume from 200 HU on; lower is better"),
 }  # fmt: skip
 PLANS = {
     "f1": Column("F1", 1, "overlap of the chosen agents with those that were given, percent; higher is better"),
     "jaccard": Column("Jaccard", 1, "agents in both over agents in either, percent; higher is better"),
     "precision": Column("precision", 1, "chosen agents that were given, percent; higher is better"),
     "recall": Column("recall", 1, "given agents that were chosen, percent; higher is better"),
-    "f1_beyond_constant": Column("F1 beyond constant plan", 1, "F1 less that of the constant plan for the same patient; "
-                                 "above 0 is better"),
+    "f1_beyond_constant": Column("F1 beyond constant plan", 1, "F1 less that of the constant plan for the same "
+                                 "patient; above 0 is better"),
     "regret": Column("regret, log hazard", 3, "log hazard of the chosen protocol by the drawn world's law less that of "
-                     "the best protocol of the same space; 0 is best. A search judges by the model and not by the law, so "
-                     "that the search of every protocol has some too. Rows that choose outside of the space have none, and "
-                     "no patients whose law is not known"),
+                     "the best protocol of the same space; 0 is best. A search judges by the model and not by the law, "
+                     "so that the search of every protocol has some too. Rows that choose outside of the space have "
+                     "none, and no patients whose law is not known"),
     "simulations": Column("simulations", 0, "simulated outcomes that a search needed for a patient"),
 }  # fmt: skip
 SURVIVAL = {
     "c_index": Column("C-index", 3, "share of pairs of patients whose order of death is told; 0.5 is chance, higher is "
                       "better"),
     "log_rank_p": Column("log-rank p", 4, "test of the curves of the halves of higher and lower risk"),
-    "risk_map_mse": Column("Figure 5, MSE", 3, "squared error of the cumulative hazard over the cells of Figure 5; lower "
-                           "is better"),
+    "risk_map_mse": Column("Figure 5, MSE", 3, "squared error of the cumulative hazard over the cells of Figure 5; "
+                           "lower is better"),
 }  # fmt: skip
 CONCORDANCE = {"c_index": SURVIVAL["c_index"]}
 RESPONSE = {
     "auc": Column("AUC", 3, "share of pairs of a responder and another whose order is told; 0.5 is chance, higher is "
                   "better"),
-    "rank_correlation": Column("rank correlation of the change", 3, "of the score with the measured change of the viable "
-                               "diameter; higher is better"),
+    "rank_correlation": Column("rank correlation of the change", 3, "of the score with the measured change of the "
+                               "viable diameter; higher is better"),
 }  # fmt: skip
 
 

@@ -67,7 +67,7 @@ class Record:
         return self.member.survived
 
     def features(self, which: str) -> dict[str, float] | None:
-        """Measures of a scan ("before", "virtual", "scan_after"), "clinical" or "procedure" numbers; None without any."""
+        """Of a scan ("before", "virtual", "scan_after"), or "clinical" or "procedure" numbers; None without any."""
         known = self.result.get("features") or {}
         # numbers that were kept before the scan after had this name
         found = known.get(which) or (known.get("real") if which == "scan_after" else None)

@@ -39,8 +39,8 @@ def _distance(rows: Mapping[str, Mapping[str, Figure]], open_: list[str]) -> str
         return ""
     assert own is not None and copy is not None
     text = (
-        f"In FID the samples of MeWM have {figure(own, 2)} and the scan before, unchanged, {figure(copy, 2)}, where lower "
-        "is nearer to the scans after"
+        f"In FID the samples of MeWM have {figure(own, 2)} and the scan before, unchanged, {figure(copy, 2)}, where "
+        "lower is nearer to the scans after"
     )
     if own["low"] <= copy["high"] and copy["low"] <= own["high"]:
         open_.append("the FID of samples and copy, whose intervals overlap")

@@ -31,11 +31,15 @@ def result(**more: Any) -> dict[str, Any]:
     found = {
         "paper": PAPERS, "paper_set": "in-house",
         "table1": {"rows": {
-            "mewm": {"fid": of(0.68, 0.49, 0.87), "mae_ratio": of(1.17, 1.09, 1.24), "mae_8mm_ratio": of(0.91, 0.83, 0.996)},
+            "mewm": {
+                "fid": of(0.68, 0.49, 0.87), "mae_ratio": of(1.17, 1.09, 1.24), "mae_8mm_ratio": of(0.91, 0.83, 0.996),
+            },
             "copy_pre": {"fid": of(0.96, 0.67, 1.16)}, "pixel2cancer": {"fid": of(0.39, 0.27, 0.54)},
         }},
         "table2": {
-            "rows": {"mewm": {"f1": of(59.2, 53.7, 64.4), "regret": of(0.075, 0.046, 0.107)}, "mewm_assistant": assistant},
+            "rows": {
+                "mewm": {"f1": of(59.2, 53.7, 64.4), "regret": of(0.075, 0.046, 0.107)}, "mewm_assistant": assistant,
+            },
             "differences": {
                 "frequency_prior - mewm": {"f1": of(17.9, 11.0, 24.0)}, "constant - mewm": {"f1": of(5.2, -1.0, 12.4)},
                 "mewm - random_in_space": {"regret": of(-0.313, -0.383, -0.248)},
