@@ -320,6 +320,19 @@ def test_doctor_names_a_missing_package(monkeypatch):
     assert not finding.ok and finding.remedy == "pip install nonesuch-package"
 
 
+def test_doctor_says_whether_the_app_can_open(mewm, small_bundle, monkeypatch):
+    monkeypatch.setattr(doctor, "_device", lambda: doctor.Finding("device", True, True, "cpu"))
+    monkeypatch.setattr(doctor, "SERVER", ("numpy",))
+    _, out, _ = mewm("doctor", "--json")
+    (there,) = [f for f in json.loads(out)["findings"] if f["name"] == "app"]
+    assert there["ok"] and there["value"] == "mewm app can open"
+    monkeypatch.setattr(doctor, "SERVER", ("nonesuch-package", "numpy"))
+    _, out, _ = mewm("doctor", "--json")
+    (missing,) = [f for f in json.loads(out)["findings"] if f["name"] == "app"]
+    assert (missing["ok"], missing["required"]) == (False, False)
+    assert missing["value"] == "nonesuch-package not installed" and '".[server]"' in missing["remedy"]
+
+
 @pytest.mark.parametrize("number", ["nan", "inf", "five"])
 def test_a_setting_that_is_no_number_is_refused(mewm, number, tmp_path):
     code, _, err = mewm("plan", "sample:small", "--weeks", number, "--out", tmp_path / "plan")

@@ -67,7 +67,7 @@ class Record:
         return self.member.survived
 
     def features(self, which: str) -> dict[str, float] | None:
-        """Measures of a scan ("before", "virtual", "scan_after"), "clinical" or "procedure" numbers; None without any."""
+        """Of a scan ("before", "virtual", "scan_after"), or "clinical" or "procedure" numbers; None without any."""
         found = (self.result.get("features") or {}).get(which)
         return None if found is None else {name: _number(value) for name, value in found.items()}
 
