@@ -189,6 +189,11 @@ class PlanDocument:
     risk_from: tuple[str, ...] = ()
 
     @property
+    def drawn(self) -> bool:
+        """True where the case is a sample that MeWM drew itself, so that no patient is shown."""
+        return self.case.startswith("sample:synthetic")
+
+    @property
     def on_maps(self) -> bool:
         """True if the dynamics model works on coarse maps, and so simulates iodine and is told weeks."""
         return any(c.tumour_change.oil_ml_after is not None for c in self.plan.candidates)

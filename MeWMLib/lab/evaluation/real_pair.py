@@ -95,8 +95,8 @@ def judge(
     Rows: `scan_after` (its Lipiodol alone); `mewm_expected`, what is expected; `mewm_territory`, the same told the half
     that the artery fed; `mewm_sampled`, the mean of the figures of each replica, and `mewm_sampled_1` and on, each one;
     those of `pair_rows.baselines`; what no simulation by the bundle can beat: `codec`, the change through its
-    autoencoder, or `cubes`, the change in cubes of 4 mm. Metrics: `pair_measures.Truth.figures`, `lipiodol_figures` on native
-    voxels, `with_ratios`.
+    autoencoder, or `cubes`, the change in cubes of 4 mm. Metrics: `pair_measures.Truth.figures`, `lipiodol_figures` on
+    native voxels, `with_ratios`.
 
     Args:
         pair: prepared.
