@@ -262,8 +262,12 @@ def _folded(one: Criterion) -> tuple[str, str, str, str]:
 
 
 def _choices(kept: Sequence[Candidate]) -> list[Candidate]:
-    """What can be chosen beside the viewer: the first of the ranking, and whatever else has volumes."""
-    return [one for n, one in enumerate(kept) if n < MAX_CHOICES or one.files]
+    """What can be chosen beside the viewer: the first ones of the ranking, and whatever else has volumes.
+
+    The user's own protocol comes second, since the list scrolls and what was asked for is to be seen at once.
+    """
+    found = [one for n, one in enumerate(kept) if n < MAX_CHOICES or one.files]
+    return [*found[:1], *sorted(found[1:], key=lambda one: one.rank != 0)]
 
 
 def _file_names(document: PlanDocument, kept: Mapping[int, Candidate]) -> str:

@@ -333,6 +333,18 @@ def test_my_protocol_beside_the_first(own_plan):
         assert expected in text
 
 
+def test_my_protocol_is_the_second_card_of_the_first_screen(own_plan):
+    from dataclasses import replace
+
+    from MeWMLib.scene.report import _choices
+
+    ranked = PlanFolder(own_plan).read().plan.candidates
+    mine = replace(ranked[0], rank=0, files={"ct": "mine.nrrd"})
+    assert len(ranked) > 2
+    assert [one.rank for one in _choices([*ranked, mine])][:3] == [1, 0, 2]
+    assert [one.rank for one in _choices([mine])] == [0]
+
+
 def test_weights_and_scores_are_printed(own_plan):
     def weigh(data):
         data["settings"].update(toxicity_weight=0.1, complexity_weight=0.05)
