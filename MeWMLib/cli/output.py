@@ -103,8 +103,7 @@ class Output:
     def say(self, text: str) -> None:
         """Print a message beside the result."""
         if not self.quiet:
-            self._said.add(text.casefold())
-            _print(self._err, text)
+            self.notice(text)
 
     def on_screen(self, text: str) -> bool:
         """Whether a message of these words stands above on the same terminal; a file gets all of a result."""
@@ -112,6 +111,7 @@ class Output:
 
     def notice(self, text: str) -> None:
         """Print what must be seen even with --quiet, such as terms of use."""
+        self._said.add(text.casefold())
         _print(self._err, text)
 
     def error(self, text: str) -> None:
