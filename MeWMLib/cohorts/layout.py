@@ -229,26 +229,40 @@ class Cohort:
         row, folder = self.row(patient), self.folder / patient
         if name in (POST, POST_LABELS) and row.has_after is False:
             return None
-        forms = LABEL_FORMS if name in (PRE_LABELS, POST_LABELS) else SCAN_FORMS
-        stem = name.removesuffix(forms[0])
-        found = [path for form in forms if (path := folder / f"{stem}{form}").is_file()]
-        if len(found) > 1:
-            raise CohortError(
-                what="An image of a patient is there twice, so that it is not clear which one counts",
-                given=f"{', '.join(path.name for path in found)} of {patient}",
-                remedy="Keep one of them",
-            )
-        if not found and name == POST and row.has_after:
+        found = image_of(folder, name)
+        if found is None and name == POST and row.has_after:
             raise CohortError(
                 what="The table says that there is a scan after treatment, and there is none",
                 given=str(folder / POST),
                 remedy=f"Add the file, or write 0 into the column has_after of {TABLE}",
             )
-        return found[0] if found else folder / name if self.synthetic else None
+        return found or (folder / name if self.synthetic else None)
 
     def _labels(self, patient: str, name: str, ct: Volume) -> LabelMap | None:
         path = self.file(patient, name)
         return None if path is None else read_labels(path, ct.geometry, tumour_alone=True)
+
+
+def image_of(folder: Path, name: str) -> Path | None:
+    """An image in a patient's folder, in whichever form it lies there; None where it does not.
+
+    Args:
+        folder: of the patient.
+        name: `PRE`, `PRE_LABELS`, `POST`, `POST_LABELS`, or another such name of a scan or of labels.
+
+    Raises:
+        CohortError: the image is there in two forms.
+    """
+    forms = LABEL_FORMS if name.endswith(LABEL_FORMS[0]) else SCAN_FORMS
+    stem = name.removesuffix(forms[0])
+    found = [path for form in forms if (path := folder / f"{stem}{form}").is_file()]
+    if len(found) > 1:
+        raise CohortError(
+            what="An image of a patient is there twice, so that it is not clear which one counts",
+            given=f"{', '.join(path.name for path in found)} of {folder.name}",
+            remedy="Keep one of them",
+        )
+    return found[0] if found else None
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

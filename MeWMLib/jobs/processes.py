@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +22,72 @@ from MeWMLib.core.records import parse_json
 #: What to do when memory ran out; the same words wherever it is noticed.
 MEMORY_REMEDY = "Use --device cpu, fewer --replicas or --beams, or close other programs"
 
+#: How far a worker stands back behind the window that waits for it (a niceness of POSIX).
+BACK = 5
 #: By these a user says how threads of OpenMP wait (standard, GNU, LLVM and Intel).
 _WAITING = frozenset({"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"})
 
 
-def child_environment() -> dict[str, str]:
-    """The environment of a Python child of ours: UTF-8, and MeWMLib found where this process found it.
+def thread_environment() -> dict[str, str]:
+    """How threads of a process that computes wait for one another and share memory, where the user does not say.
 
-    The latter counts for a source tree that is not installed, as inside Slicer. Unless the user's environment says
-    otherwise, threads are kept from waiting for one another, which costs minutes where other programs want the
-    processor too: those of torch sleep while they wait (spinning took six times as long beside one busy program on two
-    cores), and NumPy's matrix products, which are small here and come in hundreds, run on one. The C library of Linux
-    shares its memory among two arenas at most: one for each thread kept a sixth more memory.
+    Threads are kept from waiting for one another, which costs minutes where other programs want the processor too:
+    those of torch sleep while they wait (spinning took six times as long beside one busy program on two cores), and
+    NumPy's matrix products, which are small here and come in hundreds, run on one. The C library of Linux shares its
+    memory among two arenas at most: one for each thread kept a sixth more memory.
     """
     once = {"OPENBLAS_NUM_THREADS": "1"} if "OMP_NUM_THREADS" not in os.environ else {}
     if not _WAITING & os.environ.keys():
         once["OMP_WAIT_POLICY"] = "PASSIVE"
     once["MALLOC_ARENA_MAX"] = "2"
+    return {name: value for name, value in once.items() if name not in os.environ}
+
+
+def child_environment() -> dict[str, str]:
+    """The environment of a Python child of ours: `thread_environment`, UTF-8, and MeWMLib where this process found it.
+
+    The latter counts for a source tree that is not installed, as inside Slicer.
+    """
     home = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(p for p in (home, os.environ.get("PYTHONPATH", "")) if p)
     utf8 = {"PYTHONIOENCODING": "utf-8", "PYTHONUTF8": "1"}
-    return {**once, **os.environ, "PYTHONPATH": path, **utf8, "PYTHONUNBUFFERED": "1"}
+    return {**thread_environment(), **os.environ, "PYTHONPATH": path, **utf8, "PYTHONUNBUFFERED": "1"}
+
+
+def worker_pool(workers: int, begin: Callable[..., Any] | None = None, *arguments: Any) -> ProcessPoolExecutor:
+    """Worker processes that end when this one does, also when it is killed.
+
+    They are spawned, since a forked torch may hang. Those of `ProcessPoolExecutor` alone would stay for ever, with all
+    their memory, as each holds an end of the pipe on which it waits.
+
+    Args:
+        workers: how many.
+        begin: called in each with `arguments` before anything else; both can be pickled.
+    """
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (begin, arguments))
+
+
+def _begin(begin: Callable[..., Any] | None, arguments: tuple[Any, ...]) -> None:
+    threading.Thread(target=_end_with_parent, name="mewm-parent", daemon=True).start()
+    if begin is not None:
+        begin(*arguments)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def stand_back(process: subprocess.Popen[bytes]) -> None:
+    """Let what shows things to people have the processor first: a child that computes is of lower priority."""
+    with contextlib.suppress(psutil.Error, OSError):
+        child = psutil.Process(process.pid)
+        if sys.platform == "win32":
+            child.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
+        else:
+            child.nice(min(19, child.nice() + BACK))
 
 
 def own_group() -> dict[str, Any]:

@@ -16,7 +16,7 @@ import psutil
 
 from MeWMLib.core.errors import CancelledError, InputError, WorkerError, error_from_json
 from MeWMLib.jobs.job import STAY, Event, Job, job_line
-from MeWMLib.jobs.processes import child_environment, end_tree
+from MeWMLib.jobs.processes import child_environment, end_tree, stand_back
 from MeWMLib.jobs.runner import GRACE_S, LOG_CHARACTERS, STDERR_LINES, LocalRunner, started
 
 
@@ -26,6 +26,8 @@ class _Process:
     def __init__(self, command: Sequence[str], take: Callable[[bytes], None]) -> None:
         self.command, self.environment = tuple(command), child_environment()
         self.popen = started([*command, STAY])
+        # the window that waits for it goes on smoothly while it computes on every core
+        stand_back(self.popen)
         self.errors: deque[str] = deque(maxlen=STDERR_LINES)
         #: Takes the lines; the runner of the job that is at work.
         self.take = take

@@ -84,6 +84,12 @@ def test_jobs_share_a_process_until_it_is_closed(warm, tmp_path, monkeypatch):
     assert _gone(last) and warm.memory_mb == 0
 
 
+def test_it_stands_back_behind_the_window_that_waits_for_it(warm, tmp_path):
+    _do(warm, _job(tmp_path / "a"))
+    own, its = psutil.Process().nice(), psutil.Process(warm.pid).nice()
+    assert its == (psutil.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else min(19, own + 5))
+
+
 def test_two_jobs_at_once_have_two_processes_and_one_stays(warm, tmp_path):
     one, other = warm.runner(), warm.runner()
     with one, other:

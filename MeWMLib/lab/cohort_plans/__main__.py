@@ -19,21 +19,26 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from MeWMLib.cohorts.layout import PRE, PRE_LABELS, image_of
 from MeWMLib.core.errors import CancelledError, InputError, MeWMError, UnreadableFileError
 from MeWMLib.core.io import atomic_path, write_json
+from MeWMLib.core.outcome import Risk
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.plan import JUDGES, SEARCH_NAMES, SPACES, Plan, PlanSettings
 from MeWMLib.core.plan_folder import PLAN, PlanFolder
+from MeWMLib.core.plan_tables import risk_columns
 from MeWMLib.core.records import read_json
 from MeWMLib.jobs.job import Event, Job
 from MeWMLib.lab.cohort_plans.engines import Answer, Engine, InProcessEngine, WorkerEngine
 from MeWMLib.lab.cohort_plans.ray_engine import RayEngine
 
-CT, LABELS, CLINICAL = "pre.nrrd", "pre_labels.seg.nrrd", "clinical.json"
+CLINICAL = "clinical.json"
 #: Written into a patient's folder when the plan is whole: what it was made of.
 DONE = "planned.json"
 TABLE, SUMMARY = "plans.csv", "cohort.json"
-_COLUMNS = ("id", "status", "protocol", "risk", "evaluated_protocols", "error")
+#: Of the first protocol, as `ranking.csv` names them.
+_RISK = tuple(risk_columns(Risk((0.0,))))
+_COLUMNS = ("id", "status", "protocol", *_RISK, "cannot_be_told_from_first", "evaluated_protocols", "error")
 
 
 @dataclass(frozen=True)
@@ -58,17 +63,19 @@ def jobs_of(folder: Path, out: Path, template: Job) -> list[tuple[str, Job]]:
         InputError: there is no patient in it.
     """
     found = []
-    for ct in sorted(folder.glob(f"*/{CT}")):
-        patient = ct.parent
+    for patient in sorted(path for path in folder.glob("*") if path.is_dir()):
+        ct, labels = image_of(patient, PRE), image_of(patient, PRE_LABELS)
+        if ct is None:
+            continue
         inputs: dict[str, Any] = {**template.inputs, "case": str(ct.absolute())}
-        if (patient / LABELS).is_file():
-            inputs["labels"] = str((patient / LABELS).absolute())
+        if labels is not None:
+            inputs["labels"] = str(labels.absolute())
         if (patient / CLINICAL).is_file():
             inputs["clinical"] = Clinical.load(patient / CLINICAL).to_json()
         found.append((patient.name, replace(template, inputs=inputs, out=str((out / patient.name).absolute()))))
     if not found:
         raise InputError(
-            what="There is no patient in the folder", given=str(folder), remedy=f"A patient is a sub-folder with {CT}"
+            what="There is no patient in the folder", given=str(folder), remedy=f"A patient is a sub-folder with {PRE}"
         )
     return found
 
@@ -86,7 +93,8 @@ def plan_cohort(
         jobs: from `jobs_of`.
         out: where the tables go.
         engine: what runs them.
-        on_progress: told the finished share and one sentence.
+        on_progress: told the finished share and one sentence, whenever that of a patient changes: a job tells its
+            progress many times in the same words.
         cancelled: asked again and again.
     """
     rows: dict[str, dict[str, Any]] = {}
@@ -99,13 +107,16 @@ def plan_cohort(
     by_name = dict(jobs)
     shares = dict.fromkeys(by_name, 0.0) | dict.fromkeys(rows, 1.0)
     lock = threading.Lock()
+    last: dict[str, str] = {}
 
     def tell(name: str, event: Event) -> None:
         with lock:
             if event.kind == "progress" and event.stage == "plan" and event.fraction is not None:
                 shares[name] = max(shares[name], 0.99 * event.fraction)
-            if event.kind in ("progress", "log"):
-                on_progress(sum(shares.values()) / len(shares), f"{name}: {event.message or event.stage}")
+            text = event.message or event.stage
+            if event.kind in ("progress", "log") and text != last.get(name):
+                last[name] = text
+                on_progress(sum(shares.values()) / len(shares), f"{name}: {text}")
 
     for answer in engine.run(todo, tell, cancelled):
         rows[answer.name] = _ended(answer, by_name[answer.name])
@@ -136,7 +147,9 @@ def _row(name: str, status: str, plan: Plan | None = None) -> dict[str, Any]:
     if plan is not None:
         row["evaluated_protocols"] = plan.evaluated
         if plan.best is not None:
-            row |= {"protocol": plan.best.protocol.text, "risk": plan.best.risk.log_risk}
+            row |= {"protocol": plan.best.protocol.text, **risk_columns(plan.best.risk)}
+            if plan.standings:
+                row["cannot_be_told_from_first"] = sum(one.group == 1 for one in plan.standings) - 1
     return row
 
 
@@ -195,7 +208,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Plan every patient of a folder.",
         epilog="example: mewm plan-cohort out/cohort --out out/plans --engine worker --workers 2",
     )
-    parser.add_argument("folder", type=Path, metavar="DIR", help=f"a sub-folder with {CT} for each patient")
+    parser.add_argument("folder", type=Path, metavar="DIR", help=f"a sub-folder with {PRE} for each patient")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the plans")
     parser.add_argument("--engine", default="in-process", help="in-process, worker, ray or ray://ADDRESS:PORT")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="of the engines worker and ray")

@@ -19,6 +19,7 @@ from MeWMLib.core.errors import DependencyError, MeWMError, WorkerKilledError, e
 from MeWMLib.core.io import atomic_path
 from MeWMLib.jobs.inputs import SAMPLE_PREFIX
 from MeWMLib.jobs.job import Event, Job
+from MeWMLib.jobs.processes import thread_environment
 from MeWMLib.lab.cohort_plans.engines import Answer, Cancelled, OnEvent, kept_world, run_in_process, stopped
 
 #: How often a job is started before the death of its worker is blamed on the job.
@@ -104,7 +105,9 @@ class RayEngine:
 
     def _actor(self, bundle: Any) -> Any:
         kind = self._ray.remote(PlanWorker)
-        actor = kind.options(num_cpus=1, num_gpus=self._gpus).remote(bundle, self._threads)
+        # a worker of Ray does not have the environment of ours; threads that spin would keep the others from computing
+        surroundings = {"env_vars": thread_environment()}
+        actor = kind.options(num_cpus=1, num_gpus=self._gpus, runtime_env=surroundings).remote(bundle, self._threads)
         with contextlib.suppress(self._ray.exceptions.RayError):
             self.pids.append(self._ray.get(actor.pid.remote()))
         return actor

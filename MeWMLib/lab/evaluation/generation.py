@@ -133,6 +133,6 @@ def _perceptual(
             # patients have different numbers of crops: a draw may hold too few for all dimensions
             return fid(*drawn, min(dimensions, *(len(d) // 2 for d in drawn)))[0]
 
-        metrics["fid"] = bootstrap(distance, len(found), rng, 20)
+        metrics["fid"] = bootstrap(distance, len(found), rng, 20, centred=True)
         about["fid_dimensions"] = dimensions
     return about

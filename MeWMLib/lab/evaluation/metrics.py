@@ -54,12 +54,28 @@ def bootstrap_mean(values: Sequence[float] | NDArray[Any], seed: int = 0, draws:
 
 
 def bootstrap(
-    statistic: Callable[[NDArray[np.intp]], float], count: int, seed: int | np.random.Generator, draws: int = 500
+    statistic: Callable[[NDArray[np.intp]], float],
+    count: int,
+    seed: int | np.random.Generator,
+    draws: int = 500,
+    centred: bool = False,
 ) -> dict[str, float]:
-    """A statistic of `count` patients with its interval; it is given the indices of those that were drawn."""
+    """A statistic of `count` patients with its interval.
+
+    Args:
+        statistic: given the indices of those that were drawn.
+        count: of the patients.
+        seed: of the resampling.
+        draws: how often the patients are drawn.
+        centred: move the draws so that their mean is the statistic of all, and not below 0. For a distance between
+            distributions, which repeated patients make larger: its percentiles can all lie above the distance itself.
+    """
     rng = np.random.default_rng(seed)
-    again = [statistic(rng.integers(0, count, count)) for _ in range(draws)]
-    return interval(statistic(np.arange(count)), again, count)
+    again = np.array([statistic(rng.integers(0, count, count)) for _ in range(draws)])
+    found = statistic(np.arange(count))
+    if centred and np.isfinite(again).any():
+        again = np.maximum(again - np.nanmean(again) + found, 0.0)
+    return interval(found, again, count)
 
 
 def correlation(first: NDArray[Any], second: NDArray[Any]) -> float:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import fields
 from functools import lru_cache
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +17,7 @@ from scipy import ndimage
 
 from MeWMLib.core.io import parse_label_values, read_labels, read_volume
 from MeWMLib.core.volume import LabelMap, Volume
+from MeWMLib.jobs.processes import worker_pool
 
 T = TypeVar("T")
 #: Called with the stage, how much of it is done, and of how much (1 if left out, 0 if that is not known).
@@ -57,8 +56,7 @@ def each_patient(
     found: list[T] = []
     with ExitStack() as stack:
         if workers > 1:
-            # spawned, since a forked torch may hang
-            pool = ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,))
+            pool = worker_pool(workers, torch.set_num_threads, 1)
             jobs = [(begin, settings, patient) for patient in patients]
             results: Iterator[T] = stack.enter_context(pool).map(_in_worker, jobs)
         else:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from MeWMLib.cohorts.layout import PRE, PRE_LABELS, Cohort, PatientRow
+from MeWMLib.cohorts.layout import PRE, PRE_LABELS, Cohort, PatientRow, image_of
 from MeWMLib.core.errors import StudyError
 from MeWMLib.core.plan_folder import PLAN
 from MeWMLib.jobs.job import Job
@@ -38,14 +38,14 @@ def jobs_of(cohort: Cohort, out: Path, protocol: str, template: Job) -> tuple[li
     jobs, left_out = [], {}
     for row in cohort.rows:
         text = row.protocol or protocol
-        labels = cohort.folder / row.id / PRE_LABELS
+        scan, labels = (image_of(cohort.folder / row.id, name) for name in (PRE, PRE_LABELS))
         if not text:
             left_out[row.id] = "it is not known what was given (--protocol names one for all of these)"
-        elif not labels.is_file():
-            left_out[row.id] = f"no {PRE_LABELS}"
+        elif scan is None or labels is None:
+            left_out[row.id] = f"no {PRE if scan is None else PRE_LABELS}"
         elif not (out / row.id / PLAN).is_file():
             inputs = {
-                "case": str((cohort.folder / row.id / PRE).absolute()),
+                "case": str(scan.absolute()),
                 "labels": str(labels.absolute()),
                 "protocol": text,
                 "target": "largest",

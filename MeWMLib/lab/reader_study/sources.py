@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from MeWMLib.cohorts.layout import MANIFEST, POST, POST_LABELS, Cohort
+from MeWMLib.cohorts.layout import MANIFEST, POST, POST_LABELS, Cohort, image_of
 from MeWMLib.core.errors import StudyError
 from MeWMLib.core.plan_folder import PLAN, PlanFolder
 from MeWMLib.core.reader_study import REAL
@@ -82,11 +82,9 @@ def from_cohort(folder: Path, method: str = REAL) -> list[Source]:
         StudyError: nobody in it has a scan after treatment with labels.
     """
     cohort = Cohort.read(folder)
-    found = [
-        Source(method, row.id, folder / row.id / POST, folder / row.id / POST_LABELS)
-        for row in cohort.rows
-        if row.has_after is not False and (folder / row.id / POST_LABELS).is_file()
-    ]
+    after = {row.id: folder / row.id for row in cohort.rows if row.has_after is not False}
+    pairs = [(name, image_of(path, POST), image_of(path, POST_LABELS)) for name, path in after.items()]
+    found = [Source(method, name, scan, labels) for name, scan, labels in pairs if scan and labels]
     if not found:
         raise StudyError(
             what="Nobody in the cohort has a scan after treatment with labels",

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from MeWMLib.cohorts.layout import PATIENT, POST, POST_LABELS, PRE, PRE_LABELS, Cohort, PatientRow, read_patient
+from MeWMLib.cohorts.layout import (
+    PATIENT,
+    POST,
+    POST_LABELS,
+    PRE,
+    PRE_LABELS,
+    Cohort,
+    PatientRow,
+    image_of,
+    read_patient,
+)
 from MeWMLib.core.clinical import field_table
 from MeWMLib.core.errors import CohortError, InputError
 from MeWMLib.core.patient import Clinical
@@ -21,8 +30,8 @@ from MeWMLib.lab.synthetic.cases import SPLITS
 JUDGING_ONLY = ("HCC_009",)
 #: Label map of another segmenter (organs as segments or values), in a patient's folder.
 ORGANS = "pre_organs.seg.nrrd"
-#: Files that a patient's numbers depend on.
-FILES = (PRE, PRE_LABELS, POST, POST_LABELS, PATIENT, ORGANS)
+#: Images that a patient's numbers depend on.
+IMAGES = (PRE, PRE_LABELS, POST, POST_LABELS)
 DAYS_A_WEEK = 7.0
 
 
@@ -89,8 +98,9 @@ class Gap:
 
 
 def is_for_judging(cohort: Cohort, patient: str) -> bool:
-    """True for a patient on whom nothing may be fitted: public ones, and those that `cohort.json` lists."""
-    return patient in JUDGING_ONLY or patient in (cohort.manifest.get("judging") or ())
+    """True for a patient on whom nothing may be fitted: public ones, and those that table or `cohort.json` name."""
+    listed = patient in (cohort.manifest.get("judging") or ())
+    return patient in JUDGING_ONLY or listed or bool(cohort.row(patient).judging)
 
 
 def members_of(
@@ -140,7 +150,9 @@ def _member(
     given = Protocol.parse(row.protocol) if row.protocol.strip() else None
     stored = (read_patient(cohort.folder, row.id) or {}).get("clinical") or {}
     known = {name: value for name, value in stored.items() if name in field_table()}
-    files = {name: file_checksum(cohort.folder / row.id / name) for name in FILES}
+    paths = {name: image_of(cohort.folder / row.id, name) for name in IMAGES}
+    paths |= {name: cohort.folder / row.id / name for name in (PATIENT, ORGANS)}
+    files = {name: "" if path is None else file_checksum(path) for name, path in paths.items()}
     if not files[PRE]:
         raise CohortError(
             what="A patient of the table has no scan before treatment",
@@ -164,26 +176,25 @@ def _member(
     )
 
 
-def gaps_of(members: Sequence[Member], folder: Path) -> list[Gap]:
+def gaps_of(members: Sequence[Member], cohort: Cohort) -> list[Gap]:
     """What the patients lack, each with what follows from it."""
 
     def of(what: str, follows: str, remedy: str, lacks: Sequence[bool]) -> Gap | None:
         who = tuple(m.id for m, one in zip(members, lacks, strict=True) if one)
         return Gap(what, follows, remedy, who) if who else None
 
-    there = {m.id: folder / m.id for m in members}
     found = [
         of(
             "No labels of liver and tumour before treatment",
             "outlined by the bundle's segmenter; what it misses is not simulated",
             f"Put {PRE_LABELS} beside the scan",
-            [not (there[m.id] / PRE_LABELS).exists() for m in members],
+            [image_of(cohort.folder / m.id, PRE_LABELS) is None for m in members],
         ),
         of(
             "No scan after treatment",
             "not in Table 1, and no CT after for the survival models",
             f"Put {POST} beside the scan",
-            [m.row.has_after is False or not (there[m.id] / POST).exists() for m in members],
+            [m.row.has_after is False or image_of(cohort.folder / m.id, POST) is None for m in members],
         ),
         of(
             "The scan after is not registered",

@@ -77,7 +77,7 @@ def reproduce(request: Request, show: Show) -> dict[str, Any]:
     among, usual = agents_of(members)
     tables = request.tables.chosen(settings.among or among, None if request.own_constant else usual)
     found = all_tables(records, settings, tables, sums, cohort, show)
-    gaps = [*gaps, *gaps_of(members, cohort.folder), *_failed(records), *found.gaps]
+    gaps = [*gaps, *gaps_of(members, cohort), *_failed(records), *found.gaps]
     result: dict[str, Any] = {
         "about": {
             "cohort": cohort.folder.name,

@@ -71,4 +71,4 @@ def _fid(
 
     # one patient drawn again and again is no other set of patients
     draws = DRAWS if len(real) > 1 else 0
-    return bootstrap(distance, len(real), seed, draws), dimensions
+    return bootstrap(distance, len(real), seed, draws, centred=True), dimensions

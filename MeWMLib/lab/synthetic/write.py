@@ -9,10 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +38,7 @@ from MeWMLib.cohorts.synthetic.world import Rendering, SyntheticPatient, Tumours
 from MeWMLib.core.errors import CohortError, InputError
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import Geometry, LabelMap, Provenance, Volume
+from MeWMLib.jobs.processes import worker_pool
 from MeWMLib.lab.synthetic.cases import SPLITS, protocols_for, target_geometry
 from MeWMLib.lab.synthetic.survival import survival_months, true_log_risk
 from MeWMLib.perception.findings import longest_axial_diameter_mm
@@ -193,7 +193,7 @@ def written(seeds: Sequence[int], write: Callable[[int], None], workers: int) ->
         for seed in seeds:
             yield write(seed)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with worker_pool(workers) as pool:
         jobs = [pool.submit(write, seed) for seed in seeds]
         try:
             for job in as_completed(jobs):

@@ -21,6 +21,7 @@ from MeWMLib.lab.evaluation.metrics import (
     table,
     write_metrics,
 )
+from MeWMLib.lab.evaluation.perceptual import fid
 
 
 def test_the_interval_is_that_of_the_normal_approximation() -> None:
@@ -58,6 +59,22 @@ def test_a_bootstrap_of_the_mean_is_that_of_any_statistic() -> None:
     # a statistic that some draws do not have is left out of the interval
     odd = bootstrap(lambda chosen: float("nan") if 0 in chosen else 1.0, 5, seed=0)
     assert np.isnan(odd["mean"]) and odd["low"] == odd["high"] == 1.0
+
+
+def test_an_interval_of_a_distance_between_distributions_holds_the_distance() -> None:
+    """Two samples of one distribution: repeated patients are further apart than patients that are all different."""
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(2, 40, 12))
+
+    def distance(chosen: np.ndarray) -> float:
+        return fid(first[chosen], second[chosen])[0]
+
+    plain, centred = (bootstrap(distance, 40, 3, 200, centred=centred) for centred in (False, True))
+    assert plain["mean"] == centred["mean"] < plain["low"]
+    assert 0 <= centred["low"] < centred["mean"] < centred["high"]
+    assert centred["high"] - centred["low"] == pytest.approx(plain["high"] - plain["low"], rel=0.2)
+    without = bootstrap(lambda chosen: float("nan") if len(set(chosen)) < 40 else 1.0, 40, 3, 5, centred=True)
+    assert without["mean"] == 1.0 and np.isnan(without["low"])
 
 
 def test_rows_hold_every_metric_of_any_patient() -> None:
