@@ -56,7 +56,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # one stamp for each set of extras; a change of pyproject.toml or TORCH installs again
 STAMP_ENV := $(VENV)/.made
-STAMP_DEMO := $(VENV)/.installed-scene
+STAMP_DEMO := $(VENV)/.installed-scene-server
 STAMP_DEV := $(VENV)/.installed-dev
 
 .PHONY: demo test test-pacs test-browser pacs browser bench-viewers quick lint docs docs-check pictures properties bench bench-plan bench-peers bench-survival bench-simulation bench-segmentation bench-reading bench-dicom bench-click bench-server soak fuzz findings host lists reverts screenshots translations clean distclean
@@ -200,7 +200,7 @@ $(STAMP_ENV):
 
 $(STAMP_DEMO): $(STAMP_ENV) pyproject.toml
 	$(PIP) install $(PIP_INSTALL_FLAGS) "$(TORCH)"
-	$(PIP) install -e ".[scene]"
+	$(PIP) install -e ".[scene,server]"
 	@touch $@
 
 $(STAMP_DEV): $(STAMP_DEMO)

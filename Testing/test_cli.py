@@ -215,10 +215,43 @@ def test_my_protocol_is_shown_beside_the_first(mewm, tmp_path):
     assert code == 0
     pair = json.loads((tmp_path / "out" / "plan.json").read_text())["beside"]
     flat = " ".join(out.split())
-    assert f"Yours minus MeWM's: {pair['risk_difference']:+.2f} log-risk" in flat
-    assert pair["swaps"] and all(f"{s['risk_change']:+.2f})" in flat for s in pair["swaps"])
-    for moved in (*pair["mine"]["contributions"], *pair["first"]["contributions"]):
-        assert f"{moved['action']} {moved['risk_change']:+.2f}" in flat
+    told = pair["difference"]
+    assert f"Yours minus MeWM's: {told['change']:+.2f} log-risk (95 % interval {_ends(told)}; lower is better)." in flat
+    chance, end = max(told["better"], 1 - told["better"]), "are told" if told["told_apart"] else "CANNOT BE TOLD"
+    assert f"with a probability of {100 * chance:.0f} %: the two {end}" in flat.replace("TOLD APART", "TOLD")
+    # no change stands without its interval, and without a word on whether it can be told apart
+    assert pair["swaps"]
+    for one in (*pair["swaps"], *pair["mine"]["contributions"], *pair["first"]["contributions"]):
+        known = (f"{one['risk_change']:+.2f} ", _ends(one["difference"]), one["action"].split()[0])
+        lines = [line for line in out.splitlines() if all(text in line for text in known)]
+        assert lines and all(("cannot be told apart" in x) != one["difference"]["told_apart"] for x in lines), known
+
+
+def _ends(difference):
+    return " to ".join(f"{round(end, 2) + 0.0:+.2f}" for end in difference["interval"])
+
+
+def test_a_remark_is_not_said_twice_on_one_terminal(monkeypatch):
+    from rich.console import Console
+
+    from MeWMLib.cli import tables
+
+    asked = [{"severity": "warning", "text": "The scan looks arterial."}, {"severity": "note", "text": "Another."}]
+    for terminal, say, quiet in (
+        (True, "say", False),
+        (True, "notice", True),
+        (False, "say", False),
+        (True, "say", True),
+    ):
+        out, err = text_io.StringIO(), text_io.StringIO()
+        output = Output(quiet=quiet)
+        output._out = Console(file=out, force_terminal=terminal, width=100)
+        output._err = Console(file=err, force_terminal=True, width=100)
+        getattr(output, say)("warning: The scan looks arterial.")
+        tables.questions(asked, output)
+        twice = terminal and (say == "notice" or not quiet)
+        assert ("looks arterial" in out.getvalue()) == (not twice), (terminal, say, quiet)
+        assert ("1 remark on the case, said above" in out.getvalue()) == twice and "Note: Another." in out.getvalue()
 
 
 def test_render_makes_the_report_of_a_folder_again(mewm, tmp_path, capsys):
@@ -320,6 +353,19 @@ def test_doctor_names_a_missing_package(monkeypatch):
     assert not finding.ok and finding.remedy == "pip install nonesuch-package"
 
 
+def test_doctor_says_whether_the_app_can_open(mewm, small_bundle, monkeypatch):
+    monkeypatch.setattr(doctor, "_device", lambda: doctor.Finding("device", True, True, "cpu"))
+    monkeypatch.setattr(doctor, "SERVER", ("numpy",))
+    _, out, _ = mewm("doctor", "--json")
+    (there,) = [f for f in json.loads(out)["findings"] if f["name"] == "app"]
+    assert there["ok"] and there["value"] == "mewm app can open"
+    monkeypatch.setattr(doctor, "SERVER", ("nonesuch-package", "numpy"))
+    _, out, _ = mewm("doctor", "--json")
+    (missing,) = [f for f in json.loads(out)["findings"] if f["name"] == "app"]
+    assert (missing["ok"], missing["required"]) == (False, False)
+    assert missing["value"] == "nonesuch-package not installed" and '".[server]"' in missing["remedy"]
+
+
 @pytest.mark.parametrize("number", ["nan", "inf", "five"])
 def test_a_setting_that_is_no_number_is_refused(mewm, number, tmp_path):
     code, _, err = mewm("plan", "sample:small", "--weeks", number, "--out", tmp_path / "plan")
@@ -418,7 +464,9 @@ def test_the_table_fits_an_ordinary_terminal(fake, small_bundle, tmp_path, width
     best, *others = document.plan.candidates
     long = Protocol.parse("Hydroxycamptothecin + Epirubicin + Gelatin Sponge + Lipiodol")
     best = replace(best, protocol=long, warnings=(RuleFinding("a-rule", "warning", "[because]", "a source"),))
-    document = replace(document, plan=replace(document.plan, candidates=(best, *others)))
+    curve = {"months": (0.0, 20.0, 100.0), "survival": (1.0, 0.5, 0.01)}  # with an interval like that of a real one
+    shown = tuple(replace(one, risk=replace(one.risk, **curve)) for one in (best, *others))
+    document = replace(document, plan=replace(document.plan, candidates=shown))
     output, stream = Output(), text_io.StringIO()
     output._out = Console(file=stream, width=width)
     tables.plan(document, output)

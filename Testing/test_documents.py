@@ -187,6 +187,39 @@ def test_every_picture_has_a_command_and_is_shown() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_installing_names_an_environment_and_no_index_that_lacks_us(page: Path) -> None:
+    """A bare pip is that of some Python; no index has MeWM, so that an extra comes from the folder of the source."""
+    assert _wrong_installs(page.read_text(encoding="utf-8")) == []
+
+
+def _wrong_installs(text: str) -> list[str]:
+    found = re.findall(r"\S*pip install [^`\n]*", text)
+    own = [line for line in found if "mewm" in line.partition("pip install")[2] or ".[" in line]
+    from_wheels = "--no-index --find-links"
+    return [
+        line for line in own if not re.match(r"\W*\S+/bin/pip ", line) or ("mewm[" in line and from_wheels not in line)
+    ]
+
+
+def test_a_wrong_install_would_be_found() -> None:
+    right = '.venv/bin/pip install -e ".[lab]"\n/opt/mewm/bin/pip install ".[server]"\n`pip install fire nibabel`\n'
+    wrong = ['pip install -e ".[scene]"', '.venv/bin/pip install "mewm[server]"']
+    assert _wrong_installs(right + "\n".join(wrong)) == wrong
+
+
+def test_a_block_may_keep_what_a_command_prints(tmp_path: Path) -> None:
+    text = 'NAME=$(echo "a b")\nmewm rules check "Doxorubicin 50 mg + LC beads"\necho "$NAME" > "$NAME"\n'
+    run(Block(DOCS / "index.md", 0, "", "bash", text), tmp_path)
+    assert (tmp_path / "a b").read_text() == "a b\n"
+    assert commands(text)[0][:2] == ["mewm", "rules"]
+    with pytest.raises(AssertionError):
+        run(
+            Block(DOCS / "index.md", 0, "", "bash", 'NAME=$(echo x)\nmewm rules check "No such drug 5 mg"\ntrue\n'),
+            tmp_path,
+        )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
 def test_named_modules_are_there(page: Path) -> None:
     """Files of the package that a page names in code marks exist."""
     named = re.findall(r"`((?:MeWMLib|Testing|MeWM|Resources)/[\w./-]+?)`", page.read_text(encoding="utf-8"))

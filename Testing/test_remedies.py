@@ -6,6 +6,7 @@ import ast
 import importlib.util
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,10 +106,25 @@ def test_a_recommended_module_is_there(where: str, command: str) -> None:
 
 
 def test_installing_says_what_works_where_mewm_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "prefix", sys.base_prefix)
     assert install_command("server") == f'pip install -e ".[server]" in the folder {REPOSITORY}'
     installed = tmp_path / "site-packages" / "MeWMLib" / "core" / "errors.py"
     monkeypatch.setattr(errors, "__file__", str(installed))
     assert install_command("server") == 'pip install "mewm[server]"'
+
+
+def test_installing_names_the_pip_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A bare pip is that of another Python where nobody has activated the environment, as after `make demo`."""
+    source, pip = tmp_path / "source", tmp_path / "source" / ".venv" / "bin" / "pip"
+    pip.parent.mkdir(parents=True)
+    pip.write_text("")
+    (source / "pyproject.toml").write_text("")
+    monkeypatch.setattr(sys, "prefix", str(source / ".venv"))
+    assert install_command("server").startswith(f"{pip} install -e ")
+    monkeypatch.setattr(errors, "__file__", str(source / "MeWMLib" / "core" / "errors.py"))
+    assert install_command("server") == f'.venv/bin/pip install -e ".[server]" in the folder {source}'
+    pip.unlink()
+    assert install_command("server").startswith("pip install -e ")
 
 
 def test_every_extra_that_is_recommended_exists() -> None:

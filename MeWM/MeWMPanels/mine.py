@@ -5,6 +5,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from MeWMLib.core.beside import swaps
+from MeWMLib.core.difference_words import interval_of, number
 from MeWMLib.core.plan_folder import SEARCHED
 from MeWMLib.policy.rules import FORBIDDEN
 from MeWMPanels import results
@@ -31,6 +32,8 @@ class MineSection:
         self._layout.addWidget(self.label)
         #: The candidate of a search that was shown last: a simulation of my own must not take its place.
         self._first = self._shown = None
+        # how its plan relates predicted differences to true ones
+        self._comparison = None
         self.buttons = []
 
     def forget(self):
@@ -45,6 +48,7 @@ class MineSection:
         elif comparison is not None and comparison.document.kind == SEARCHED:
             ranks = {c.rank: c for c in comparison.candidates}
             self._first = ranks.get(self.front.shown_rank, self._first)
+            self._comparison = comparison.document.plan.comparison
         first = self._first
         if first is None or mine is None or not mine[1].actions:
             self._build(None, ())
@@ -55,30 +59,43 @@ class MineSection:
         found = known.get(mine[1])
         told = _("It is not simulated yet: tick it in the panel Simulation, or take an action over.")
         if found is not None:
-            told = _(
-                "Log-risk {mine:+.2f}, that of rank {rank} {first:+.2f}: mine minus rank {rank} {change:+.2f}."
-            ).format(mine=found, first=first.risk.log_risk, rank=first.rank, change=found - first.risk.log_risk)
+            told = _against(found, first, self._comparison)
         name = _("My protocol (panel Actions): {name}: {protocol}.").format(name=mine[0], protocol=mine[1].text)
         show_text(self.label, sentences(name, told))
-        self._build((mine, first.protocol, frozenset(known)), swaps(mine[1], first.protocol), known, found)
+        possible = swaps(mine[1], first.protocol)
+        moved = {} if found is None else self._moved(mine[1], found, possible, known)
+        self._build((mine, first.protocol, frozenset(moved.items())), possible, moved)
 
     def _rules(self, protocol):
         return rule_findings(protocol, self.front.parameters, outdated=self.front.findings_outdated)
 
     def _known(self):
-        """Log-risk of every protocol that was simulated on the CT as it is now."""
+        """Risk of every protocol that was simulated on the CT as it is now."""
         found = {}
-        for comparison in results.all_comparisons(slicer.mrmlScene):
-            if self.front.outdated(comparison):
-                continue
-            found |= {c.protocol: c.risk.log_risk for c in comparison.candidates}
-            pair = comparison.document.beside
-            if pair is not None:
-                found |= {s.protocol: s.log_risk for s in pair.swaps if s.log_risk is not None}
-                found[pair.mine.protocol] = pair.mine.risk.log_risk
+        for document in self._documents():
+            found |= {c.protocol: c.risk for c in document.plan.candidates}
+            if document.beside is not None:
+                found[document.beside.mine.protocol] = document.beside.mine.risk
         return found
 
-    def _build(self, shown, possible, known=(), mine=None):
+    def _documents(self):
+        """Of every comparison in the scene that still holds."""
+        every = results.all_comparisons(slicer.mrmlScene)
+        return [one.document for one in every if not self.front.outdated(one)]
+
+    def _moved(self, mine, risk, possible, known):
+        """What each swap does to my protocol, by the protocol that it leads to, where its spread is known too."""
+        found = {}
+        for document in self._documents():
+            pair = document.beside
+            if pair is not None and pair.mine.protocol == mine:
+                found |= {one.protocol: one.difference for one in pair.swaps if one.difference is not None}
+        if self._comparison is not None:
+            simulated = [one.protocol for one in possible if one.protocol in known]
+            found |= {one: self._comparison.difference(known[one], risk) for one in simulated}
+        return found
+
+    def _build(self, shown, possible, moved=()):
         """One button for each swap; they are made anew only where the swaps have changed."""
         if shown != self._shown:
             self._shown = shown
@@ -86,20 +103,20 @@ class MineSection:
                 self._layout.removeWidget(button)
                 button.hide()
                 button.deleteLater()
-            self.buttons = [self._button(n, swap, known, mine) for n, swap in enumerate(possible)]
+            self.buttons = [self._button(n, swap, moved) for n, swap in enumerate(possible)]
         for button, swap in zip(self.buttons, possible, strict=True):
             forbidden = [f.reason for f in self._rules(swap.protocol) if f.severity == FORBIDDEN]
             reason = self.front.cannot_simulate or next(iter(forbidden), "")
             button.setEnabled(not reason)
             button.setToolTip(reason or _("Take this over into my protocol and simulate it"))
 
-    def _button(self, number, swap, known, mine):
-        change = f"({known[swap.protocol] - mine:+.2f})" if mine is not None and swap.protocol in known else ""
+    def _button(self, place, swap, moved):
+        change = _change(moved[swap.protocol]) if swap.protocol in moved else ""
         # the digit is its key
-        text = _("&{number}  Take over: {swap}").format(number=number + 1, swap=swap.text)
-        button = qt.QPushButton(f"{text}  {change}" if change else text)
+        text = _("&{number}  Take over: {swap}").format(number=place + 1, swap=swap.text)
+        button = qt.QPushButton(f"{text}  ({change})" if change else text)
         button.setAccessibleName(_("Take over: {swap}").format(swap=swap.text))
-        button.setObjectName(f"swapButton{number}")
+        button.setObjectName(f"swapButton{place}")
         button.clicked.connect(lambda *_args: self.front.guard(lambda: self._take_over(swap)))
         self._layout.addWidget(button)
         return button
@@ -107,3 +124,31 @@ class MineSection:
     def _take_over(self, swap):
         protocol = swap.protocol.fed(None)  # the territory is that of the panel Segmentation
         self.front.tasks.simulate([(self.front.actions.change_selected(protocol), protocol)])
+
+
+def _against(mine, first, comparison):
+    """My risk against that of a ranked protocol: the difference, its interval, and whether it can be told apart."""
+    change = number(mine.log_risk - first.risk.log_risk)
+    if comparison is None:
+        return _("Mine minus rank {rank}: {change} log-risk; its spread is not known.").format(
+            rank=first.rank, change=change
+        )
+    one = comparison.difference(mine, first.risk)
+    told = _("Mine minus rank {rank}: {change} log-risk (95 % interval {interval}; lower is better).").format(
+        rank=first.rank, change=change, interval=interval_of(one)
+    )
+    if one.better > 0.5:
+        sure = _("Mine is truly better with a probability of {percent:.0f} %.").format(percent=100 * one.better)
+    else:
+        sure = _("Rank {rank} is truly better with a probability of {percent:.0f} %.").format(
+            rank=first.rank, percent=100 * (1 - one.better)
+        )
+    apart = _("The two are told apart.") if one.told_apart else _("The two CANNOT BE TOLD APART.")
+    return sentences(told, sure, apart)
+
+
+def _change(one):
+    """What a swap does, short enough for a button."""
+    if not one.told_apart:
+        return _("{change}, cannot be told apart").format(change=number(one.change))
+    return _("{change}, 95 % interval {interval}").format(change=number(one.change), interval=interval_of(one))

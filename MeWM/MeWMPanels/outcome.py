@@ -167,8 +167,8 @@ class OutcomePanel(Panel):
 
     @staticmethod
     def _rank_text(candidate, kept):
-        # the hazard ratio stands below; with it, the end of the line would be cut off
-        text = f"{candidate.rank}.  {candidate.protocol.text}   (log-risk {candidate.risk.log_risk:+.2f})"
+        # the risk stands below with its interval: a number without it is not shown, and both would be cut off
+        text = f"{candidate.rank}.  {candidate.protocol.text}"
         return text if candidate.rank in kept else _("{rank}  [no volume]").format(rank=text)
 
 

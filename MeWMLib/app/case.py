@@ -73,6 +73,8 @@ class Run:
     final: dict[str, Any] | None = None
     #: Edition of the outline that it was started with.
     outline: int = 0
+    #: What it was asked with beside the images (`app.changed`).
+    asked: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

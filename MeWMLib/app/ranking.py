@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from MeWMLib.core.caution import cautions_of
+from MeWMLib.core.difference_words import apart_of
 from MeWMLib.core.outcome_words import interval_text, months_text, picture_words
 from MeWMLib.core.plan import Candidate
 from MeWMLib.core.plan_folder import PlanDocument
@@ -17,14 +18,17 @@ MOST_SHOWN = 12
 
 def ranking(document: PlanDocument) -> dict[str, Any]:
     """The candidates of a plan, best first, and what must be known of it."""
-    plan = document.plan
+    plan, apart = document.plan, apart_of(document)
     return {
         "evaluated": plan.evaluated,
         "stopped": plan.cancelled,
         "kind": document.kind,
         "questions": to_plain(document.questions),
         "cautions": cautions_of(document),
-        "candidates": [_candidate(one) for one in plan.candidates[:MOST_SHOWN]],
+        "candidates": [
+            {**_candidate(one), "apart": apart.get(one.rank, ""), "named": document.called(one.rank)}
+            for one in plan.candidates[:MOST_SHOWN]
+        ],
     }
 
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from MeWMLib.app.advice import clinical_of
 from MeWMLib.app.case import CT, Case, Run
 from MeWMLib.app.cases import Cases
+from MeWMLib.app.changed import changed_since, of_form
 from MeWMLib.app.ranking import ranking
 from MeWMLib.core import io
 from MeWMLib.core.errors import InputError, MeWMError, UnreadableFileError
@@ -68,12 +68,13 @@ class Runs:
             raise InputError(what="The app starts no jobs of this kind", given=repr(kind)[:40])
         title = _TITLES.get(kind, "")
         with case.lock, tempfile.TemporaryDirectory(dir=case.folder, prefix="send-") as made:
-            inputs, files = self._inputs(case, kind, Path(made))
+            form = dict(case.record.form)
             if kind == "simulate":
-                title = str(asked.get("protocol") or "").strip()
+                form["protocol"] = title = str(asked.get("protocol") or "").strip()
                 if not title:
                     raise InputError(what="No protocol was given", remedy="Choose a kind of treatment first")
-                inputs["protocol"] = title
+            inputs, files = self._inputs(case, kind, Path(made))
+            inputs |= (of_the_form := of_form(kind, form))
             accepted = [name for name in _CONSENTS if name in (asked.get("accept") or ())]
             inputs |= {name: True for name in accepted if any(e.name == name for e in kind_of(kind).inputs)}
             settings = dict(asked.get("settings") or {})
@@ -81,12 +82,14 @@ class Runs:
             kind_of(kind).check(job.inputs, job.out)
             row = self._submitted(job, files)
             outline = case.record.outline
-            run = Run(row.id, kind, title, time.time(), outline=outline.edition if outline else 0)
+            noted = {**of_the_form, **({"post": self._post(case)} if kind == "assess" else {})}
+            edition = outline.edition if outline else 0
+            run = Run(row.id, kind, title, time.time(), outline=edition, asked=noted)
             case.add_run(run)
         return run
 
     def _inputs(self, case: Case, kind: str, made: Path) -> tuple[dict[str, Any], dict[str, Path]]:
-        """Inputs of a job, and the files that they name."""
+        """The images of a job, and the files that they name."""
         record, files = case.record, {}
         inputs: dict[str, Any] = {"case": f"{SAMPLE_PREFIX}{record.sample}" if record.sample else CT}
         if not record.sample:
@@ -98,14 +101,6 @@ class Runs:
         if not record.sample or outline.source != "expert":
             io.write_labels(labels, made / "labels.nrrd")
             inputs["labels"], files["labels.nrrd"] = "labels.nrrd", made / "labels.nrrd"
-        clinical = clinical_of(record.form).to_json()
-        if clinical:
-            inputs["clinical"] = clinical
-        if goal := str(record.form.get("goal") or "").strip():
-            inputs["goal"] = goal
-        if kind_of(kind).treats:
-            said = {name: str(record.form.get(name) or "").strip() for name in ("target", "territory")}
-            inputs |= {name: text for name, text in said.items() if text}
         if kind == "assess":
             after = self._cases.after(case)
             if after is not None and after.record.grid is not None:
@@ -159,12 +154,17 @@ class Runs:
         folder = case.run_folder(run_id)
         if run.kind in ("plan", "simulate") and (folder / PLAN).is_file():
             told["plan"] = ranking(read_document(folder / PLAN))
-        return {**told, "final": run.final, "outdated": self._outdated(case, run)}
+        return {**told, "final": run.final}
 
-    @staticmethod
-    def _outdated(case: Case, run: Run) -> bool:
-        outline = case.record.outline
-        return run.kind != "segment" and outline is not None and outline.edition != run.outline
+    def changed(self, case: Case) -> dict[str, list[str]]:
+        """What has changed since each job of a case was started, in words, by the id of the job."""
+        post = self._post(case)
+        return {run.id: changed_since(case.record, run, post) for run in case.record.runs}
+
+    def _post(self, case: Case) -> str:
+        """The CT after treatment as it is now; "" for none, and for the one that a sample has of its own."""
+        after = self._cases.after(case)
+        return after.record.id if after is not None and after.record.grid is not None else ""
 
     def _row(self, run_id: str) -> Row | None:
         with contextlib.suppress(MeWMError):

@@ -9,7 +9,7 @@
 | `GET /app/cases/ID` | everything about a case: grid, outline, form, jobs |
 | `GET /app/cases/ID/voxels`, `GET /app/cases/ID/outline` | bare voxels of CT and labels |
 | `PATCH /app/cases/ID/outline`, `PUT /app/cases/ID/outline` | a painted box; a file with labels |
-| `PUT /app/cases/ID/form` | clinical data, goal, protocol; answers how they are understood |
+| `PUT /app/cases/ID/form` | clinical data, goal, protocol; answers how they are read, and which results they change |
 | `POST /app/cases/ID/runs`, `GET /app/cases/ID/runs/RUN` | start a job; where it stands, ranking, result |
 | `GET /app/cases/ID/runs/RUN/volumes/RANK/WHAT`, `.../picture` | voxels of an outcome; the picture of an assessment |
 | `POST /app/cases/ID/runs/RUN/exports`, `/app/exports/ID` | make something to take home; state, cancel, the file |
@@ -30,7 +30,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 
 from MeWMLib.app.advice import advise
-from MeWMLib.app.case import CT_RAW, Sent, ending_of
+from MeWMLib.app.case import CT_RAW, Case, Sent, ending_of
 from MeWMLib.app.cases import Cases
 from MeWMLib.app.exports import Exports
 from MeWMLib.app.guard import Guard
@@ -76,6 +76,10 @@ def make_app(state: State, settings: AppSettings) -> FastAPI:
     app.state.cases, app.state.runs, app.state.exports = cases, runs, exports
     app.add_middleware(Guard)
     mine: dict[str, Any] = {"dependencies": [owner]}
+
+    def told(case: Case) -> dict[str, Any]:
+        """A case as the page is told it, with what has changed since each of its results was computed."""
+        return {**case.to_plain(), "changed": runs.changed(case)}
 
     @app.exception_handler(OSError)
     async def answer_disk(request: Request, error: OSError) -> JSONResponse:
@@ -154,7 +158,7 @@ def make_app(state: State, settings: AppSettings) -> FastAPI:
         after = cases.after(case)
         treated = cases.treated_sample(case)
         return {
-            **case.to_plain(),
+            **told(case),
             "advice": advise(case.record.form),
             "after": after.to_plain() if after is not None else None,
             "after_sample": treated,
@@ -179,7 +183,7 @@ def make_app(state: State, settings: AppSettings) -> FastAPI:
         corners = _numbers(box)
         values = await BodyReader(request, limits).whole(_OUTLINE_BYTES)
         await asyncio.to_thread(case.paint, corners, values, edition)
-        return case.to_plain()
+        return told(case)
 
     @app.put("/app/cases/{case_id}/outline", **mine)
     async def given_outline(request: Request, case_id: str, name: str) -> dict[str, Any]:
@@ -191,7 +195,7 @@ def make_app(state: State, settings: AppSettings) -> FastAPI:
             await asyncio.to_thread(cases.read_labels, case, path, name)
         finally:
             path.unlink(missing_ok=True)
-        return case.to_plain()
+        return told(case)
 
     @app.put("/app/cases/{case_id}/form", **mine)
     async def form(request: Request, case_id: str) -> dict[str, Any]:
@@ -199,7 +203,7 @@ def make_app(state: State, settings: AppSettings) -> FastAPI:
         kept: dict[str, Any] = {name: data[name] for name in _FORM if name in data}
         advice = await asyncio.to_thread(advise, kept)
         await asyncio.to_thread(case.change, form=kept)
-        return advice
+        return {**advice, "changed": runs.changed(case)}
 
     @app.post("/app/cases/{case_id}/runs", **mine)
     async def begin(request: Request, case_id: str) -> dict[str, Any]:

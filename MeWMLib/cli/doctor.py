@@ -32,6 +32,8 @@ REQUIRED = (
     "rich",
 )
 OPTIONAL = ("slicer-core", "Jinja2", "matplotlib")
+#: What `mewm app` and `mewm serve` need beside these.
+SERVER = ("fastapi", "uvicorn")
 _PYTHONS = ((3, 10), (3, 13))
 _NEEDED_GB = 4.0
 
@@ -84,6 +86,7 @@ def examine() -> list[Finding]:
         _bundle(),
         *optional,
         _opengl(slicer_there),
+        _app(),
         *_computer(),
     ]
 
@@ -102,6 +105,12 @@ def _package(name: str, required: bool) -> Finding:
         more = f"{install_command('scene')}, for pictures, scene.mrb and report"
         remedy = f"pip install {name}" if required else more
         return Finding(name, False, required, "not installed", remedy)
+
+
+def _app() -> Finding:
+    missing = [name for name in SERVER if not _package(name, required=False).ok]
+    value = f"{', '.join(missing)} not installed" if missing else "mewm app can open"
+    return Finding("app", not missing, False, value, f"{install_command('server')}, for mewm app and mewm serve")
 
 
 def _device() -> Finding:

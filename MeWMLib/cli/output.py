@@ -29,6 +29,7 @@ class Output:
     def __init__(self, quiet: bool = False, as_json: bool = False) -> None:
         self.quiet, self.as_json = quiet, as_json
         self._out, self._err = _console(stderr=False), _console(stderr=True)
+        self._said: set[str] = set()
 
     @property
     def width(self) -> int:
@@ -102,10 +103,15 @@ class Output:
     def say(self, text: str) -> None:
         """Print a message beside the result."""
         if not self.quiet:
-            _print(self._err, text)
+            self.notice(text)
+
+    def on_screen(self, text: str) -> bool:
+        """Whether a message of these words stands above on the same terminal; a file gets all of a result."""
+        return self._out.is_terminal and self._err.is_terminal and text.casefold() in self._said
 
     def notice(self, text: str) -> None:
         """Print what must be seen even with --quiet, such as terms of use."""
+        self._said.add(text.casefold())
         _print(self._err, text)
 
     def error(self, text: str) -> None:

@@ -10,6 +10,14 @@ from rich.table import Table
 from MeWMLib.cli.output import Output
 from MeWMLib.core.beside import Beside
 from MeWMLib.core.caution import cautions_of
+from MeWMLib.core.difference_words import (
+    INTERVAL_MEANING,
+    ChangeRow,
+    beside_lines,
+    moved_rows,
+    parts_lines,
+    swap_rows,
+)
 from MeWMLib.core.outcome_words import (
     AVERAGE_PATIENT,
     growth_lines,
@@ -17,7 +25,6 @@ from MeWMLib.core.outcome_words import (
     interval_text,
     months_text,
     order_lines,
-    parts_lines,
     picture_words,
     ratio_text,
     span,
@@ -77,10 +84,10 @@ def plan(document: PlanDocument, output: Output) -> None:
     output.section(
         "What the written volume shows", *written_lines(document, first, short=True), document.numbers.picture
     )
-    limits = (*question_lines(to_plain(document.questions)), *rule_lines(first), _trained(document))
+    limits = (*_not_said(to_plain(document.questions), output), *rule_lines(first), _trained(document))
     output.section("What limits it", *limits)
     searched = weights_text(document.settings) if ranked else ""
-    asked = filter(None, (f"Treated: {document.treated.text}.", document.treated.why, searched))
+    asked = filter(None, (*document.treated.lines, searched))
     output.section("What was asked for", *asked, *dice_lines(to_plain(document.labels)))
     replicas = any(c.risk.total_interval is None and c.risk.range_text for c in candidates[:_SHOWN])
     meaning = _MEANING + (_RANGE_MEANING if replicas else "")
@@ -152,17 +159,21 @@ def _beside(pair: Beside, output: Output) -> None:
     ]  # fmt: skip
     columns = ("", "Protocol", "Predicted risk", "Viable tumour", "Median survival")
     output.rows("Your protocol beside the first one (same seeds)", columns, rows, wrapped=4)
-    output.result(f"Yours minus MeWM's: {pair.risk_difference:+.2f} log-risk (lower is better).")
+    for line in beside_lines(pair):
+        output.result(line)
     for who, c in (("yours", mine), ("MeWM's", first)):
-        moved = [f"{m.part} {m.risk_change:+.2f}" for m in c.contributions if m.risk_change is not None]
-        output.result(f"What each action of {who} moved, against leaving it out: {', '.join(moved) or 'not known'}.")
-    if not pair.swaps:
-        output.result("The two protocols are the same.")
-    for swap in pair.swaps:
-        told = f"forbidden by {', '.join(swap.forbidden)}"
-        if swap.log_risk is not None and swap.risk_change is not None:
-            told = f"log-risk {swap.log_risk:+.2f} ({swap.risk_change:+.2f})"
-        output.result(f"  yours with one swap, {swap.text}: {told}")
+        _changes(f"What each action of {who} moved, against leaving it out", "Action", moved_rows(c), output)
+    if pair.swaps:
+        _changes("Yours with a single swap", "Swap", swap_rows(pair.swaps), output)
+    if pair.difference is not None:
+        output.result(INTERVAL_MEANING)
+
+
+def _changes(title: str, what: str, rows: Sequence[ChangeRow], output: Output) -> None:
+    """Changes of the log-risk with their intervals, and whether each can be told apart."""
+    columns = ("Change of log-risk", "95 % interval", what, "Told apart")
+    cells = [(row.change, row.interval, row.what, row.verdict) for row in rows]
+    output.rows(title, columns, cells, wrapped=2)
 
 
 def weights_text(settings: PlanSettings) -> str:
@@ -235,8 +246,16 @@ def dice_lines(labels: dict[str, Any]) -> list[str]:
 
 def questions(asked: Sequence[Mapping[str, Any]], output: Output) -> None:
     """What looked wrong with labels or scan, printed again beside the result, where it is read."""
-    for line in question_lines(asked):
+    for line in _not_said(asked, output):
         output.result(line)
+
+
+def _not_said(asked: Sequence[Mapping[str, Any]], output: Output) -> list[str]:
+    """The lines of what was asked, but for those that stand above on the same terminal: those are counted."""
+    lines = question_lines(asked)
+    said = sum(map(output.on_screen, lines))
+    above = [f"{said} remark{'s'[: said != 1]} on the case, said above while it was read."] if said else []
+    return [*above, *(line for line in lines if not output.on_screen(line))]
 
 
 def question_lines(asked: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from MeWMLib.core.comparison import Difference
 from MeWMLib.core.errors import UnreadableFileError
 from MeWMLib.core.plan import Candidate
 from MeWMLib.core.protocol import Action, Protocol, agent
-from MeWMLib.core.records import from_plain
+from MeWMLib.core.records import from_plain, to_plain
 
 ADD, REPLACE, DROP = KINDS = ("add", "replace", "drop")
 
@@ -23,8 +24,9 @@ class Swap:
         instead_of: text of the action that it replaces; "" for the others.
         protocol: the physician's protocol afterwards.
         log_risk: simulated; None where the clinical rules forbid the protocol, which is then not simulated.
-        risk_change: `log_risk` minus that of the physician's protocol; negative means that the swap helps.
+        risk_change: `log_risk` minus that of the physician's protocol; negative: it is lower with the swap.
         forbidden: names of the rules that forbid it.
+        difference: `risk_change` with what is known of the true difference; None where that was not asked.
     """
 
     kind: str
@@ -34,6 +36,7 @@ class Swap:
     log_risk: float | None = None
     risk_change: float | None = None
     forbidden: tuple[str, ...] = ()
+    difference: Difference | None = None
 
     @property
     def text(self) -> str:
@@ -50,11 +53,13 @@ class Beside:
         mine: the physician's, with what each of its actions moved; its rank is 0.
         first: MeWM's first, as in the ranking, with what each of its actions moved.
         swaps: single steps from the physician's protocol towards MeWM's.
+        difference: `risk_difference` with what is known of the true difference; None where that was not asked.
     """
 
     mine: Candidate
     first: Candidate
     swaps: tuple[Swap, ...] = ()
+    difference: Difference | None = None
 
     @property
     def risk_difference(self) -> float:
@@ -63,9 +68,13 @@ class Beside:
 
     def to_json(self) -> dict[str, Any]:
         """The form in plan.json."""
-        swaps = [{**vars(s), "protocol": s.protocol.text, "forbidden": list(s.forbidden)} for s in self.swaps]
-        mine, first = self.mine.to_json(), self.first.to_json()
-        return {"mine": mine, "first": first, "risk_difference": self.risk_difference, "swaps": swaps}
+        return {
+            "mine": self.mine.to_json(),
+            "first": self.first.to_json(),
+            "risk_difference": self.risk_difference,
+            "difference": to_plain(self.difference),
+            "swaps": [to_plain({**vars(s), "protocol": s.protocol.text}) for s in self.swaps],
+        }
 
     @classmethod
     def from_json(cls, data: Any) -> Beside:

@@ -15,13 +15,65 @@ from typing import Any
 import numpy as np
 
 from MeWMLib.core.errors import BundleError
-from MeWMLib.core.outcome import Risk
-from MeWMLib.core.records import from_plain
+from MeWMLib.core.outcome import NINETY_FIVE, Risk
+from MeWMLib.core.records import from_plain, record_to_plain
 
 #: What a comparison is called among the settings of a bundle's manifest.
 SETTING = "comparison"
+#: What is said at the end of a probability that is too small.
+APART = ": the two cannot be told apart"
 #: So many replicas does `Comparison.spread` count for beside those of a patient, since three alone tell little.
 PRIOR = 4
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Log-risk of one protocol minus that of another, and what is known of the true difference.
+
+    Attributes:
+        change: as predicted; negative means that the first has the lower risk.
+        deviation: SD of the true difference: replicas, members, and what neither shows (log-hazard).
+        gain: what share of the predicted difference the true one has on average.
+        level: the two are told apart where one is the better one with at least this probability.
+
+    Raises:
+        BundleError: values that cannot be.
+    """
+
+    change: float
+    deviation: float
+    gain: float
+    level: float
+
+    def __post_init__(self) -> None:
+        numbers = (self.change, self.deviation, self.gain, self.level)
+        if not all(map(math.isfinite, numbers)) or min(numbers[1:3]) <= 0 or not 0.5 < self.level < 1:
+            raise BundleError(
+                what="The difference of two protocols is not possible",
+                given=f"change, deviation, gain, level = {numbers}",
+                remedy="Make the plan again",
+            )
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The true difference lies in it with a probability of 95 %; its middle is `gain` times the predicted one."""
+        middle, reach = self.gain * self.change, NINETY_FIVE * self.deviation
+        return middle - reach, middle + reach
+
+    @property
+    def better(self) -> float:
+        """Probability that the first is truly better: that the true difference is below 0."""
+        return 0.5 * math.erfc(self.gain * self.change / self.deviation / math.sqrt(2))
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether one of the two is the better one with enough probability."""
+        return max(self.better, 1 - self.better) >= self.level
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields, and what follows from them."""
+        told = {"interval": list(self.interval), "better": self.better, "told_apart": self.told_apart}
+        return {**record_to_plain(self), **told}
 
 
 @dataclass(frozen=True)
@@ -97,15 +149,18 @@ class Comparison:
         assert ends is not None
         return ends
 
+    def difference(self, first: Risk, second: Risk) -> Difference:
+        """Log-risk of the first minus that of the second, with all that is known to be uncertain of it."""
+        change = first.log_risk - second.log_risk
+        return Difference(change, self.deviation(first, second), self.gain, self.level)
+
     def better(self, first: Risk, second: Risk) -> float:
         """Probability that the first has the lower true risk."""
-        z = self.gain * (second.log_risk - first.log_risk) / self.deviation(first, second)
-        return 0.5 * math.erfc(-z / math.sqrt(2))
+        return self.difference(first, second).better
 
     def told_apart(self, first: Risk, second: Risk) -> bool:
         """Whether one of the two is the better one with enough probability."""
-        probability = self.better(first, second)
-        return max(probability, 1 - probability) >= self.level
+        return self.difference(first, second).told_apart
 
     def groups(self, ranked: Sequence[Risk]) -> tuple[int, ...]:
         """Number of the group of each protocol, from 1 on, best first.
@@ -142,7 +197,7 @@ class Standing:
         """Such as "rank 1 is better with a probability of 63 %: the two cannot be told apart"."""
         if self.first_is_better is None:
             return ""
-        same = ": the two cannot be told apart" if self.group == 1 else ""
+        same = APART if self.group == 1 else ""
         return f"rank 1 is better with a probability of {100 * self.first_is_better:.0f} %{same}"
 
 

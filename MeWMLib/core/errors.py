@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import shlex
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -305,8 +307,17 @@ def install_command(extra: str) -> str:
     """
     checkout = Path(__file__).resolve().parents[2]
     if (checkout / "pyproject.toml").is_file():
-        return f'pip install -e ".[{extra}]" in the folder {checkout}'
-    return f'pip install "mewm[{extra}]"'
+        return f'{_pip(checkout)} install -e ".[{extra}]" in the folder {checkout}'
+    return f'{_pip()} install "mewm[{extra}]"'
+
+
+def _pip(folder: Path | None = None) -> str:
+    """The pip of this environment, as it is typed in a folder: a bare pip may be that of another Python."""
+    here = Path(sys.prefix)
+    found = next((one for one in (here / "bin" / "pip", here / "Scripts" / "pip.exe") if one.is_file()), None)
+    if sys.prefix == sys.base_prefix or found is None:
+        return "pip"
+    return shlex.quote(str(found.relative_to(folder) if folder and found.is_relative_to(folder) else found))
 
 
 @contextlib.contextmanager

@@ -54,6 +54,8 @@ class Goal:
         excluded: agents that it rules out; never also in `wanted`.
         limits: upper limits on doses and numbers of agents.
         facts: fields of `Clinical` that it states, such as {"heart_failure": "III"}.
+        changes_nothing: the parts that are understood and change nothing: what was given before, what is allowed, what
+            is hoped for.
         not_understood: the parts that were not used.
         questions: what must be answered before anything relies on this reading.
         insists: the user goes on although TACE is contraindicated in this patient.
@@ -64,6 +66,7 @@ class Goal:
     excluded: tuple[str, ...] = ()
     limits: tuple[GoalLimit, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict, hash=False)
+    changes_nothing: tuple[str, ...] = ()
     not_understood: tuple[str, ...] = ()
     questions: tuple[str, ...] = ()
     insists: bool = False
@@ -97,9 +100,14 @@ class Goal:
             ("excluded", excluded),
             ("limits", [limit.text for limit in self.limits]),
             ("stated about the patient", facts),
-            ("not understood", [f"\u201c{part}\u201d" for part in self.not_understood]),
+            *([("changes nothing", _quoted(self.changes_nothing))] if self.changes_nothing else []),
+            ("not understood", _quoted(self.not_understood)),
         ]
         return [f"{title}: {', '.join(found) or 'nothing'}" for title, found in parts]
+
+
+def _quoted(parts: tuple[str, ...]) -> list[str]:
+    return [f"\u201c{part}\u201d" for part in parts]
 
 
 def _shown(value: Any) -> str:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from MeWMLib.core.difference_words import number, percent
 from MeWMLib.core.outcome import Risk
 from MeWMLib.core.plan import Candidate, Plan
 from MeWMLib.core.plan_document import PlanDocument
 from MeWMLib.core.protocol import agent
 from MeWMLib.core.written import Criterion, change_in_words, grows, joined, runs_in_words, small_ones
 
-#: A log-risk is printed with two digits: less than half of the last one is no difference.
-_TOLD = 0.005
+#: What is uncertain of a prediction beside what replicas and members show.
+FURTHER_ERROR = "how wrong predictions are beyond that"
+#: All that an interval counts, in words.
+ALL_UNCERTAIN = f"how much replicas differ, how much the members of the survival model differ, and {FURTHER_ERROR}"
 #: What a hazard ratio is against: survival is learnt from patients who were drawn.
 AVERAGE_PATIENT = "the average synthetic patient"
 
@@ -32,7 +35,7 @@ def interval_text(risk: Risk, as_ratio: bool = False) -> str:
 
 def span(ends: tuple[float, float], as_ratio: bool = False) -> str:
     """Two log-risks such as "+0.04 to +1.68", or as hazard ratios, "1.04 to 5.37"."""
-    return " to ".join(f"{math.exp(end):.2f}" if as_ratio else f"{round(end, 2) + 0.0:+.2f}" for end in ends)
+    return " to ".join(f"{math.exp(end):.2f}" if as_ratio else number(end) for end in ends)
 
 
 def months_text(risk: Risk) -> str:
@@ -57,14 +60,15 @@ def interval_note(risk: Risk) -> str:
         return "The months have no interval: there is one replica, and the survival network has no ensemble."
     parts = []
     if len(risk.replicas) > 1:
-        parts.append(f"the {len(risk.replicas)} replicas")
+        parts.append(f"how much the {len(risk.replicas)} replicas differ")
     if len(risk.members) > 1:
-        parts.append(f"the {len(risk.members)} members of the survival ensemble")
+        parts.append(f"how much the {len(risk.members)} members of the survival ensemble differ")
     if risk.unseen is not None:
-        return f"The interval of the months is that of {' and '.join([*parts, 'what neither shows'])}."
-    return (
-        f"The interval of the months is that of the spread of {' and '.join(parts)}; it holds no error that they share."
-    )
+        parts.append(FURTHER_ERROR if parts else "how wrong predictions are beyond what replicas and members show")
+    *rest, last = parts
+    told = f"{', '.join(rest)} and {last}" if rest else last
+    end = "" if risk.unseen is not None else "; an error that all of them share is not in it"
+    return f"The 90 % interval of the months counts {told}{end}."
 
 
 def same_as_first(plan: Plan) -> str:
@@ -79,15 +83,10 @@ def apart_line(plan: Plan) -> str:
     if len(standing) < 2 or plan.comparison is None:
         return ""
     chance = f"a probability of {100 * (standing[1].first_is_better or 0):.0f} %"
-    asked = f"two are told apart from {_percent(plan.comparison.level)} on"
+    asked = f"two are told apart from {percent(plan.comparison.level)} on"
     if others := same_as_first(plan):
         return f"Rank 1 CANNOT BE TOLD APART from {others}: it is truly better than rank 2 with {chance} ({asked})."
     return f"Rank 1 is told apart from the others: it is truly better than rank 2 with {chance} ({asked})."
-
-
-def _percent(share: float) -> str:
-    """Such as "93 %" and "92.5 %"."""
-    return f"{round(100 * share, 1):g} %"
 
 
 def order_lines(plan: Plan) -> list[str]:
@@ -97,7 +96,7 @@ def order_lines(plan: Plan) -> list[str]:
     first, lines = plan.candidates[0].risk, []
     if (ends := first.total_interval) is not None:
         lines.append(
-            "With all that is known to be uncertain (replicas, members of the survival model, what neither shows), "
+            f"With all that is known to be uncertain ({ALL_UNCERTAIN}), "
             f"the log-risk of rank 1 lies between {ends[0]:+.2f} and {ends[1]:+.2f} with a probability of 95 %, and "
             f"its hazard ratio between {math.exp(ends[0]):.2f} and {math.exp(ends[1]):.2f}."
         )
@@ -145,27 +144,6 @@ def _written_growth(candidate: Candidate) -> list[str]:
     if one is None or not grows(one.tumour_ml_before, one.tumour_ml_after):
         return []
     return [f"In its written volume the tumour {change_in_words(one.tumour_ml_before, one.tumour_ml_after)}."]
-
-
-def parts_lines(candidate: Candidate) -> list[str]:
-    """Whether any part of a protocol changes the prediction by more than its replicas differ, and which part does harm;
-    nothing where it was not simulated without its parts."""
-    moved = [(one.part, one.risk_change) for one in candidate.contributions if one.risk_change is not None]
-    risk, lines = candidate.risk, []
-    spread, of = risk.interval[1] - risk.interval[0], "its replicas differ"
-    if len(risk.replicas) < 2:
-        ends = risk.total_interval or (0.0, 0.0)
-        spread, of = (ends[1] - ends[0]) / 2, "the log-risk itself is uncertain"
-    most = max((abs(change) for _, change in moved), default=0.0)
-    if moved and len(moved) == len(candidate.contributions) and most < spread:
-        lines.append(
-            f"No part of this protocol changes the prediction by more than {max(most, 0.005):.2f} (log-risk), which is "
-            f"less than {of} ({spread:.2f}): the prediction does not tell them apart."
-        )
-    worse = [f"{part} ({change:.2f})" for part, change in moved if change >= _TOLD]
-    if worse:
-        lines.append(f"Without {' or without '.join(worse)} the predicted log-risk is lower by so much.")
-    return lines
 
 
 def judgements(document: PlanDocument, candidate: Candidate) -> tuple[Criterion, ...]:

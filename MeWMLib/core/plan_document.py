@@ -18,7 +18,7 @@ from MeWMLib.core.protocol import ActionSpace
 from MeWMLib.core.questions import Question
 from MeWMLib.core.records import from_plain, to_plain
 from MeWMLib.core.sealed import FILES, read_sealed, write_sealed
-from MeWMLib.core.targets import Session
+from MeWMLib.core.targets import ALL_TREATED, Session
 from MeWMLib.core.trained_on import TOPIC
 from MeWMLib.core.volume import Provenance
 
@@ -128,6 +128,13 @@ class TreatmentSummary:
         return f"{listed}; {self.share_text} of all tumour"
 
     @property
+    def lines(self) -> list[str]:
+        """What is treated and why, in sentences; that all tumour is treated is said once."""
+        whole = round(self.share_of_tumour_percent, 6) == 100
+        why = self.why.removeprefix(ALL_TREATED).strip() if whole else self.why
+        return [line for line in (f"Treated: {self.text}.", why) if line]
+
+    @property
     def share_text(self) -> str:
         """Share of all tumour that is treated; 100 % is said where it is all."""
         share = self.share_of_tumour_percent
@@ -189,6 +196,11 @@ class PlanDocument:
     risk_from: tuple[str, ...] = ()
 
     @property
+    def drawn(self) -> bool:
+        """True where the case is a sample that MeWM drew itself, so that no patient is shown."""
+        return self.case.startswith("sample:synthetic")
+
+    @property
     def on_maps(self) -> bool:
         """True if the dynamics model works on coarse maps, and so simulates iodine and is told weeks."""
         return any(c.tumour_change.oil_ml_after is not None for c in self.plan.candidates)
@@ -209,6 +221,10 @@ class PlanDocument:
     def target_centre(self) -> tuple[float, float, float] | None:
         """Where the target lesion is, RAS mm; None where it was not measured."""
         return next((one.centre_ras_mm for one in self.findings.lesions if one.index == self.treated.lesion), None)
+
+    def called(self, rank: int) -> str:
+        """What a protocol of this plan is called: "rank 2", or "your protocol" for one that the user named."""
+        return f"rank {rank}" if rank and self.kind == SEARCHED else "your protocol"
 
     @property
     def forbidden(self) -> list[str]:

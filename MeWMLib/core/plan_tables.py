@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from MeWMLib.core.outcome import Risk
 from MeWMLib.core.plan import Candidate
 from MeWMLib.core.plan_document import PlanDocument
 
@@ -21,14 +22,12 @@ def ranking_rows(document: PlanDocument) -> list[Row]:
     return [_ranked(one) for one in document.plan.candidates]
 
 
-def _ranked(one: Candidate) -> Row:
-    risk, change, written = one.risk, one.tumour_change, one.written
+def risk_columns(risk: Risk) -> Row:
+    """What every table says of a risk: the log-risk, its spread, and the same as hazard ratios and months."""
     low, high = risk.interval if len(risk.replicas) > 1 else (None, None)
     total = risk.total_interval or (None, None)
     least, most = risk.median_interval_months or (None, None)
     return {
-        "rank": one.rank,
-        "protocol": one.protocol.text,
         "log_risk": risk.log_risk,
         "log_risk_lowest_replica": low,
         "log_risk_highest_replica": high,
@@ -42,6 +41,15 @@ def _ranked(one: Candidate) -> Row:
         "median_survival_months": risk.median_survival_months,
         "median_survival_months_low": least,
         "median_survival_months_high": most,
+    }
+
+
+def _ranked(one: Candidate) -> Row:
+    change, written = one.tumour_change, one.written
+    return {
+        "rank": one.rank,
+        "protocol": one.protocol.text,
+        **risk_columns(one.risk),
         "score": one.utility,
         "volume_ml_before": change.volume_ml_before,
         "volume_ml_after": change.volume_ml_after,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from MeWMLib.core.comparison import Difference
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.records import record_to_plain
 
@@ -21,12 +22,14 @@ class Contribution:
     Attributes:
         action: its text.
         risk_without: log-risk of the protocol without it; None if that was not simulated.
-        risk_change: log-risk with it minus without it; negative means that it helps.
+        risk_change: log-risk with it minus without it; negative means that the prediction is lower with it.
+        difference: the same with what is known of the true difference; None where that was not asked.
     """
 
     action: str
     risk_without: float | None
     risk_change: float | None
+    difference: Difference | None = None
 
     @property
     def part(self) -> str:

@@ -16,6 +16,8 @@ from MeWMLib.core.volume import Geometry
 
 ALL, LARGEST, SEGMENT = "all", "largest", "segment"
 MOST_TARGETS = 2000
+#: Why lesions are treated (`Session.why`), where nothing was chosen and nothing left out.
+ALL_TREATED = "Treated is all tumour."
 _HOW = "Write numbers of the list of lesions such as 1,3, or all, largest, segment:RIGHT, segment:LEFT, segment:5,8"
 _SIDES = {"right": "right lobe", "left": "left lobe"}
 

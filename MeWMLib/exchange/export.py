@@ -82,7 +82,7 @@ class ExportSettings:
 
 @dataclass
 class Exported:
-    """What was written: folder, the study's UID, numbers of objects, of simulated CTs and of those with a mark, notes."""
+    """What was written: folder, the study's UID, numbers of objects, simulated CTs and those with a mark, and notes."""
 
     folder: Path
     study: str

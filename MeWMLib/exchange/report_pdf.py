@@ -11,6 +11,7 @@ from typing import Any
 import MeWMLib
 from MeWMLib.core.caution import cautions_of
 from MeWMLib.core.dicom.packages import package
+from MeWMLib.core.difference_words import apart_of
 from MeWMLib.core.errors import optional_packages
 from MeWMLib.core.outcome_words import interval_text
 from MeWMLib.core.plan_document import PlanDocument
@@ -77,6 +78,7 @@ def summary(document: PlanDocument, private: bool = False) -> list[str]:
     weighed = any(document.settings.weights.values())
     order = "by predicted risk plus weights" if weighed else "lowest predicted risk first"
     lines += ["", f"Treated: {document.treated.text}", "", f"Simulated protocols, {order}:", ""]
+    apart = apart_of(document)
     for candidate in document.plan.candidates[:_LISTED]:
         change = candidate.tumour_change
         text = (
@@ -86,6 +88,8 @@ def summary(document: PlanDocument, private: bool = False) -> list[str]:
         )
         if (written := candidate.written) is not None:
             text += f"; longest diameter {written.diameter_mm_before:.0f} to {written.diameter_mm_after:.0f} mm"
+        if candidate.rank in apart:
+            text += f"; {apart[candidate.rank]}"
         lines += textwrap.wrap(text, _COLUMNS, subsequent_indent="   ")
         for warning in candidate.warnings:
             lines += textwrap.wrap(warning.text, _COLUMNS, initial_indent="   ", subsequent_indent="   ")

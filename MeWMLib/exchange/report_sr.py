@@ -7,6 +7,7 @@ it is simulated. Segments are referred to by hand: highdicom's `from_segmentatio
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 
 import MeWMLib
 from MeWMLib.core.dicom.packages import package
+from MeWMLib.core.difference_words import apart_of
 from MeWMLib.core.plan import Candidate
 from MeWMLib.core.plan_document import PlanDocument
 from MeWMLib.exchange import codes
@@ -137,7 +139,7 @@ def _lesion(one: MeasuredLesion, where: SegmentReference, tracking: tuple[str, s
 
 
 def _outcome(entry: OutcomeEntry, document: PlanDocument) -> Any:
-    """The protocol, its risk with the range of its replicas, and the response by diameters."""
+    """The protocol, its risk with all that is known of its spread, how it stands to rank 1, and the response."""
     hd = package("highdicom")
     risk = entry.candidate.risk
     low, high = risk.interval
@@ -147,6 +149,13 @@ def _outcome(entry: OutcomeEntry, document: PlanDocument) -> Any:
         (codes.LOG_RISK_HIGH, high, codes.ONE),
         (codes.HAZARD_RATIO, risk.hazard_ratio, codes.ONE),
     ]
+    if (ends := risk.total_interval) is not None:
+        values += [
+            (codes.LOG_RISK_95_LOW, ends[0], codes.ONE),
+            (codes.LOG_RISK_95_HIGH, ends[1], codes.ONE),
+            (codes.HAZARD_95_LOW, math.exp(ends[0]), codes.ONE),
+            (codes.HAZARD_95_HIGH, math.exp(ends[1]), codes.ONE),
+        ]
     agents = [(codes.AGENT, _agent(action.agent)) for action in entry.candidate.protocol.actions]
     judged = [
         (_criterion(one), codes.RESPONSES.get(one.category or "", codes.NOT_JUDGED))
@@ -167,15 +176,21 @@ def _outcome(entry: OutcomeEntry, document: PlanDocument) -> Any:
         relationship_type=hd.sr.RelationshipTypeValues.CONTAINS,
     )  # fmt: skip
     group[0].ContentSequence.append(text)
-    for one, said in ((entry.after.recist, "RECIST 1.1"), (entry.after.mrecist, "mRECIST")):
-        if one.reasons:
-            group[0].ContentSequence.append(
-                hd.sr.TextContentItem(
-                    name=hd.sr.CodedConcept("121106", "DCM", "Comment"),
-                    value=f"{said}: {'; '.join(one.reasons)}",
-                    relationship_type=hd.sr.RelationshipTypeValues.CONTAINS,
-                )  # fmt: skip
+    told = [
+        f"{said}: {'; '.join(one.reasons)}"
+        for one, said in ((entry.after.recist, "RECIST 1.1"), (entry.after.mrecist, "mRECIST"))
+        if one.reasons
+    ]
+    if apart := apart_of(document).get(entry.candidate.rank):
+        told.append(f"Predicted risk: {apart}")
+    for comment in told:
+        group[0].ContentSequence.append(
+            hd.sr.TextContentItem(
+                name=hd.sr.CodedConcept("121106", "DCM", "Comment"),
+                value=comment,
+                relationship_type=hd.sr.RelationshipTypeValues.CONTAINS,
             )
+        )
     return group
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from MeWMLib.core.beside import without
 from MeWMLib.core.bundle import Part
 from MeWMLib.core.errors import CancelledError
-from MeWMLib.core.outcome import CrossCheck, Outcome
+from MeWMLib.core.outcome import CrossCheck, Outcome, Risk
+from MeWMLib.core.outcome_words import interval_text
 from MeWMLib.core.patient import Patient
 from MeWMLib.core.plan import Candidate, Plan, PlanSettings, replica_seeds
 from MeWMLib.core.plan_folder import (
@@ -299,20 +300,21 @@ def _left_out(work: _Work, document: PlanDocument, seeds: tuple[int, ...]) -> Pl
     simulated now. After a cancel it stays as it is."""
     first = document.plan.best
     assert first is not None  # asked before
-    known = {c.protocol: c.risk.log_risk for c in document.plan.candidates}
+    risks = {c.protocol: c.risk for c in document.plan.candidates}
     less = [without(first.protocol, action) for action in first.protocol.actions]
-    told = [one.risk_without for one in first.contributions] or [None] * len(less)
-    known |= {p: risk for p, risk in zip(less, told, strict=True) if risk is not None}
+    told = [one if one.risk_without is not None else None for one in first.contributions] or [None] * len(less)
     if first.risk.untreated is not None:
-        known.setdefault(Protocol(()), first.risk.untreated)
-    new = [p for p in dict.fromkeys(less) if p.actions and p not in known]
+        risks.setdefault(Protocol(()), Risk((first.risk.untreated,)))
+    open_ = [p for p, known in zip(less, told, strict=True) if known is None]
+    new = [p for p in dict.fromkeys(open_) if p.actions and p not in risks]
     if new:
         with work.task.report.stage("beside", "Simulating the first protocol without each of its actions"):
             try:
-                known |= {c.protocol: c.risk.log_risk for c in _judged(work, new, seeds)}
+                risks |= {c.protocol: c.risk for c in _judged(work, new, seeds)}
             except SearchCancelled:
                 return document
-    moved = replace(first, contributions=contributions(first.protocol, known))
+    found = contributions(first.protocol, risks, document.plan.comparison)
+    moved = replace(first, contributions=tuple(old or now for old, now in zip(told, found, strict=True)))
     return replace(document, plan=replace(document.plan, candidates=(moved, *document.plan.candidates[1:])))
 
 
@@ -330,7 +332,7 @@ def _beside(work: _Work, document: PlanDocument, mine: Protocol, seeds: tuple[in
 
     with task.report.stage("beside", f"Simulating {mine.text}"):
         try:
-            found = beside(mine, plan.best, judge, forbids, plan.candidates)
+            found = beside(mine, plan.best, judge, forbids, plan.candidates, plan.comparison)
         except SearchCancelled:
             task.report.log("Stopped before your protocol was compared with the first one")
             return document
@@ -361,7 +363,9 @@ def _best_line(found: Plan) -> str:
     """One line about the best candidate so far."""
     if found.best is None:
         return f"{found.evaluated} protocols simulated, none complete yet"
-    return f"{found.evaluated} protocols simulated; best so far: {found.best.protocol.text}, {found.best.risk.text}"
+    best = found.best
+    told = ", ".join(filter(None, (best.protocol.text, best.risk.text, interval_text(best.risk))))
+    return f"{found.evaluated} protocols simulated; best so far: {told}"
 
 
 def _summary(found: Plan) -> dict[str, Any]:

@@ -81,6 +81,7 @@ def plan_numbers(folder: PlanFolder, document: PlanDocument) -> tuple[int, list[
     again = document.to_json()
     for key in ("candidates", "beside", "treated"):
         checked.same(key, data.get(key), to_plain(again[key]))
+    _differences(checked, document)
     if not document.files:
         return checked.count, checked.wrong, ["The plan holds no volume yet."]
     ct, labels = folder.read_before(document)
@@ -112,6 +113,35 @@ def plan_numbers(folder: PlanFolder, document: PlanDocument) -> tuple[int, list[
         "--rerun makes them again."
     )
     return checked.count, checked.wrong, remarks
+
+
+def _differences(checked: _Checked, document: PlanDocument) -> None:
+    """Differences of protocols belong to the changes that they are of, and to the comparison of the plan."""
+    comparison, pair = document.plan.comparison, document.beside
+    found = [
+        (f"{name}.contributions[{n}]", one.risk_change, one.difference)
+        for name, candidate in _named(document)
+        for n, one in enumerate(candidate.contributions)
+    ]
+    if pair is not None:
+        found += [(f"beside.swaps[{n}]", one.risk_change, one.difference) for n, one in enumerate(pair.swaps)]
+        if comparison is not None and pair.difference is not None:
+            told = comparison.difference(pair.mine.risk, pair.first.risk)
+            checked.same("beside.difference", to_plain(pair.difference), to_plain(told))
+    for where, change, one in found:
+        if one is not None:
+            checked.same(f"{where}.difference.change", one.change, change)
+            if comparison is not None:
+                checked.same(f"{where}.difference.gain", one.gain, comparison.gain)
+                checked.same(f"{where}.difference.level", one.level, comparison.level)
+
+
+def _named(document: PlanDocument) -> list[tuple[str, Candidate]]:
+    """Every candidate of a plan with its place in plan.json."""
+    found = [(f"candidates[{one.rank - 1}]", one) for one in document.plan.candidates]
+    if document.beside is not None:
+        found += [("beside.mine", document.beside.mine), ("beside.first", document.beside.first)]
+    return found
 
 
 def _findings(checked: _Checked, document: PlanDocument, before: Before) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from MeWMLib.core.beside import Beside, Swap, swaps, without
+from MeWMLib.core.comparison import Comparison
+from MeWMLib.core.outcome import Risk
 from MeWMLib.core.plan import Candidate
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.planning.explain import contributions
@@ -16,7 +18,14 @@ Judge = Callable[[Sequence[Protocol]], Sequence[Candidate]]
 Forbids = Callable[[Protocol], Sequence[str]]
 
 
-def beside(mine: Protocol, first: Candidate, judge: Judge, forbids: Forbids, known: Iterable[Candidate] = ()) -> Beside:
+def beside(
+    mine: Protocol,
+    first: Candidate,
+    judge: Judge,
+    forbids: Forbids,
+    known: Iterable[Candidate] = (),
+    comparison: Comparison | None = None,
+) -> Beside:
     """Compare a physician's protocol with the first of a search.
 
     Args:
@@ -25,6 +34,7 @@ def beside(mine: Protocol, first: Candidate, judge: Judge, forbids: Forbids, kno
         judge: simulates what is not known yet.
         forbids: what may not be simulated among the swaps.
         known: candidates that were simulated with the same seeds.
+        comparison: how predicted differences relate to true ones; without it nothing is said of the true ones.
     """
     wanted = swaps(mine, first.protocol)
     refused = {s.protocol: tuple(forbids(s.protocol)) for s in wanted}
@@ -33,15 +43,21 @@ def beside(mine: Protocol, first: Candidate, judge: Judge, forbids: Forbids, kno
     found = {c.protocol: c for c in (*known, first)}
     new = [p for p in dict.fromkeys(ask) if p.actions and p not in found]
     found |= {c.protocol: c for c in judge(new)}
-    risks = {p: c.risk.log_risk for p, c in found.items()}
+    risks = {p: c.risk for p, c in found.items()}
     return Beside(
-        replace(found[mine], contributions=contributions(mine, risks), files={}, rank=0),
-        replace(first, contributions=contributions(first.protocol, risks)),
-        tuple(_judged(s, risks, mine, refused[s.protocol]) for s in wanted),
+        replace(found[mine], contributions=contributions(mine, risks, comparison), files={}, rank=0),
+        replace(first, contributions=contributions(first.protocol, risks, comparison)),
+        tuple(
+            replace(_judged(s, risks.get(s.protocol), risks[mine], comparison), forbidden=refused[s.protocol])
+            for s in wanted
+        ),
+        None if comparison is None else comparison.difference(risks[mine], first.risk),
     )
 
 
-def _judged(swap: Swap, risks: Mapping[Protocol, float], mine: Protocol, forbidden: tuple[str, ...]) -> Swap:
-    risk = risks.get(swap.protocol)
-    change = None if risk is None else risk - risks[mine]
-    return replace(swap, log_risk=risk, risk_change=change, forbidden=forbidden)
+def _judged(swap: Swap, risk: Risk | None, mine: Risk, comparison: Comparison | None) -> Swap:
+    """A swap with what it does to the risk; as it is where it was not simulated."""
+    if risk is None:
+        return swap
+    told = None if comparison is None else comparison.difference(risk, mine)
+    return replace(swap, log_risk=risk.log_risk, risk_change=risk.log_risk - mine.log_risk, difference=told)

@@ -5,23 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from MeWMLib.core.beside import without
+from MeWMLib.core.comparison import Comparison
+from MeWMLib.core.outcome import Risk
 from MeWMLib.core.plan import Contribution, Pruned
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.planning.search import Allowed
 
 
-def contributions(protocol: Protocol, log_risk: Mapping[Protocol, float]) -> tuple[Contribution, ...]:
+def contributions(
+    protocol: Protocol, risks: Mapping[Protocol, Risk], comparison: Comparison | None = None
+) -> tuple[Contribution, ...]:
     """What each action contributes: the difference to the protocol without it, where that was simulated too.
 
     Args:
         protocol: one that was simulated.
-        log_risk: of everything that was simulated.
+        risks: of everything that was simulated.
+        comparison: how predicted differences relate to true ones; without it nothing is said of the true ones.
     """
     found = []
     for action in protocol.actions:
-        other = log_risk.get(without(protocol, action))
-        change = None if other is None else log_risk[protocol] - other
-        found.append(Contribution(action.text, other, change))
+        other = risks.get(without(protocol, action))
+        if other is None:
+            found.append(Contribution(action.text, None, None))
+            continue
+        told = None if comparison is None else comparison.difference(risks[protocol], other)
+        found.append(Contribution(action.text, other.log_risk, risks[protocol].log_risk - other.log_risk, told))
     return tuple(found)
 
 

@@ -11,6 +11,7 @@ A goal causes no error unless it is too long: what must be answered is in `Goal.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -29,15 +30,24 @@ from MeWMLib.policy.goal_findings import settle, take_fragments
 from MeWMLib.policy.goal_found import Reading
 from MeWMLib.policy.goal_grammar import judge
 from MeWMLib.policy.goal_limits import take_limits
+from MeWMLib.policy.goal_only import is_all_that_is_left, join_no_other, settle_only, take_only
 from MeWMLib.policy.goal_openings import is_denied_reason, is_left_open, opened
 from MeWMLib.policy.goal_polarity import ADVERSE, BARE, DOUBT, EXCLUDE, FEARED, HISTORY, PERMIT, WISH
 from MeWMLib.policy.goal_reading import ask_of_whom, attach_orphans, leave_part, take_group
 from MeWMLib.policy.goal_reductions import ask_of_reductions
 from MeWMLib.policy.goal_refusals import ask_of_refusal, ask_of_refusals
 from MeWMLib.policy.goal_sentences import Sentence, sentences
+from MeWMLib.policy.goal_unless import except_under_conditions, is_conditional
 from MeWMLib.policy.goal_where import ask_of_where
-from MeWMLib.policy.goal_wishes import is_conditional, say_without_verb, speaks_of_the_past
-from MeWMLib.policy.goal_words import PlainText
+from MeWMLib.policy.goal_wishes import say_without_verb, speaks_of_the_past
+from MeWMLib.policy.goal_words import PlainText, Token
+
+#: Texts that say that there is no goal.
+_NO_GOAL = set(
+    "none|n/a|na|n.a|nil|no|no goal|no preference|no preferences|no wish|no wishes|keine|keiner|kein ziel|"
+    "keine praferenz|keine wunsche|aucun|aucune|aucune preference|ninguno|ninguna|sin preferencia|"
+    "nessuno|nessuna|nessuna preferenza|nenhum|nenhuma|sem preferencia|\u65e0|-".split("|")
+)
 
 
 @lru_cache(maxsize=256)
@@ -50,13 +60,15 @@ def read_goal(goal: str) -> Goal:
     require_length(goal, MOST_GOAL, "The goal")
     plain = PlainText.of(goal)
     found = Reading(goal)
-    spoken = phrases.settle(list(words.tokens(plain, facts_in(plain.text))))
+    told = [_of_accents(token, goal) for token in words.tokens(plain, facts_in(plain.text))]
+    spoken = join_no_other(phrases.settle(told))
     tokens, limits, limited = take_limits(spoken, found.ask)
     bland = take_bland(spoken, plain.text, found)
     limits = tuple(dict.fromkeys((*limits, *bland)))
     tokens = part_contrasts(tokens)
     parts = sentences(tokens)
     _judge_all(parts, opened(tokens))
+    except_under_conditions(parts)
     former = None
     for part in parts:
         attach_orphans(part, former, found)
@@ -64,6 +76,9 @@ def read_goal(goal: str) -> Goal:
     take_fragments(parts, found)
     for part in parts:
         _take(part, found, limited)
+    for part in parts:
+        take_only(part, found)
+    settle_only(found)
     settle(found)
     ask_of_whom(plain.text, found)
     ask_of_refusals(spoken, plain.text, plain.places, found)
@@ -83,7 +98,36 @@ def read_goal(goal: str) -> Goal:
     for name in found.denied:
         if name in found.facts.get("allergies", ()):
             found.ask(f"An allergy to {name} is both stated and denied")
-    return Goal(goal, wanted, excluded, limits, found.facts, _merged(goal, found.ignored), tuple(found.questions))
+    read = Goal(
+        text=goal,
+        wanted=wanted,
+        excluded=excluded,
+        limits=limits,
+        facts=found.facts,
+        changes_nothing=_merged(goal, found.idle),
+        not_understood=_merged(goal, found.ignored),
+        questions=tuple(found.questions),
+    )
+    return _not_at_all(read) if plain.text.strip(" .") not in _NO_GOAL else replace(read, not_understood=())
+
+
+def _not_at_all(goal: Goal) -> Goal:
+    """Ask of a goal of which nothing was understood."""
+    understood = goal.wanted or goal.excluded or goal.limits or goal.facts or goal.changes_nothing
+    if understood or goal.questions or not goal.not_understood:
+        return goal
+    question = (
+        f"Nothing of “{goal.text.strip()}” was understood, and it changes nothing: write what is wanted, ruled out or "
+        "limited, such as “use epirubicin, no cisplatin, at most 10 ml Lipiodol”, or leave the goal empty"
+    )
+    return replace(goal, questions=(question,))
+
+
+def _of_accents(token: Token, goal: str) -> Token:
+    """Portuguese "s\u00f3" is "only", which without its accent would be English "so"."""
+    if token.text == "so" and "\u00f3" in unicodedata.normalize("NFC", goal[token.start : token.end]).casefold():
+        return replace(token, kind="benign", text="somente")
+    return token
 
 
 def _judge_all(parts: Sequence[Sentence], open_from: int) -> None:
@@ -104,6 +148,8 @@ def _judge_all(parts: Sequence[Sentence], open_from: int) -> None:
             previous = group
             if any(n == number and is_denied_reason(segment, group) for n, segment in part.orphans):
                 group.polarities = [DOUBT if p == EXCLUDE else p for p in group.polarities]
+            if number == 0 and is_all_that_is_left(group, part):
+                group.polarities = [DOUBT if p == EXCLUDE else p for p in group.polarities]
             if open_end or number >= left or conditional or part.question or group.members[0].start > open_from:
                 unsure = (WISH, PERMIT, HISTORY) if part.question else (WISH, PERMIT)
                 group.polarities = [DOUBT if p in unsure else p for p in group.polarities]
@@ -120,7 +166,7 @@ def _judge_all(parts: Sequence[Sentence], open_from: int) -> None:
 def _take(sentence: Sentence, found: Reading, limited: set[int]) -> None:
     """Take what a sentence says, and list what it leaves."""
     for group in sentence.groups:
-        take_group(group, found, limited)
+        take_group(group, sentence.tokens, found, limited)
     for _, part in sentence.orphans:
         leave_part(part, found)
         ask_of_refusal(part, found)

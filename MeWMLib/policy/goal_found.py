@@ -47,6 +47,15 @@ class Reading:
     # the words that rule out drugs where that alone is said
     no_drugs: str = ""
 
+    # a kind of agents, or "agents", to the words that rule out others of it: "no other drug"
+    no_other: dict[str, str] = field(default_factory=dict)
+    # kinds of which "only A" ruled out the others
+    closed: dict[str, None] = field(default_factory=dict)
+    # questions whether others are ruled out, to the kind of agents
+    open_only: dict[str, str] = field(default_factory=dict)
+    # parts that are understood and change nothing
+    idle: list[tuple[int, int]] = field(default_factory=list)
+
     def ask(self, question: str) -> None:
         self.questions[question] = None
 
@@ -61,3 +70,8 @@ class Reading:
         """These words were not used."""
         if tokens:
             self.ignored.append((tokens[0].start, tokens[-1].end))
+
+    def note_idle(self, tokens: Sequence[Token]) -> None:
+        """These words are understood, and change nothing."""
+        if tokens:
+            self.idle.append((tokens[0].start, tokens[-1].end))

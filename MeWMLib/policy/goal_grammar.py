@@ -17,6 +17,7 @@ from MeWMLib.policy.goal_denials import (
     not_done,
     unconfirmed,
 )
+from MeWMLib.policy.goal_only import is_not_alone
 from MeWMLib.policy.goal_openings import NEVER, VERB_NEG
 from MeWMLib.policy.goal_polarity import (
     ADVERSE,
@@ -52,7 +53,7 @@ from MeWMLib.policy.goal_polarity import (
     negations,
 )
 from MeWMLib.policy.goal_sentences import OR, PLEASE, RULED_OUT, SKIPPED, Group
-from MeWMLib.policy.goal_wishes import CONDITIONS
+from MeWMLib.policy.goal_unless import CONDITIONS
 from MeWMLib.policy.goal_words import AGENT, DOSE, FACT, MARK, NARROWING, UNKNOWN, Token
 
 
@@ -146,11 +147,11 @@ def _not_beyond(group: Group, before: str, found: list[str]) -> list[str]:
 
 
 def _unsure(group: Group, polarity: str) -> str:
-    """What is narrowed ("avoid too much A", "no small B") is no exclusion, and a name of several things is no wish."""
+    """What is narrowed ("avoid too much A", "no A alone") is no exclusion; a name of several things is no wish."""
     if polarity == EXCLUDE:
         cue = next((n for n, t in enumerate(group.pre) if t.kind in ("neg", "avoid", "limit")), len(group.pre))
         # a dose behind it says how much of it is not to be given: "stop A before 450 mg"
-        behind = any(t.value in NARROWING or t.kind == DOSE for t in group.post)
+        behind = any(t.value in NARROWING or t.kind == DOSE for t in group.post) or is_not_alone(group)
         if behind or any(t.value in NARROWING for t in group.pre[cue + 1 :]):
             return DOUBT
     if polarity == DENIED and any(t.text in ANY_MORE for t in (*group.pre, *group.post)):

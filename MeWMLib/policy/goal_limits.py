@@ -8,6 +8,7 @@ from dataclasses import replace
 from MeWMLib.core.goal import GoalLimit
 from MeWMLib.core.protocol import agent
 from MeWMLib.policy.goal_bounds import BETWEEN, CAPS, settle_lower, take_caps
+from MeWMLib.policy.goal_only import LONE, ONLY
 from MeWMLib.policy.goal_words import AGENT, DOSE, MARK, NUMBER, QUESTION, STRONG, TAKEN, WEAK, Token, counted
 
 _NUMBERS = {
@@ -29,7 +30,6 @@ _ABOVE = set(
 _THAN = set("than|als|que|de|di|che|d'".split("|"))
 _MORE = set("more|mehr|plus|mas|piu|higher|larger|greater|bigger|\u66f4\u591a".split("|"))
 _BREAKS = (STRONG, WEAK, QUESTION, "contrast")
-_LONE = {"monotherapy", "single-agent", "single agent", "\u5355\u836f"}
 
 
 def take_limits(
@@ -50,9 +50,20 @@ def take_limits(
     gone, breaks = set[int](), set[int]()
     tokens = _excess(tokens)
     for place, token in enumerate(tokens):
-        if token.text in _LONE:
+        near = {t.kind for t in tokens[max(0, place - 4) : place]}
+        told = "history" in near
+        if token.text in LONE and near & {"neg", "avoid"} and WEAK not in near:
+            ask(f"“{token.text}” seems to be ruled out, and plans keep no least number of drugs: name the drugs wanted")
+        elif token.text in LONE and not told:
             limits.append(GoalLimit("drugs", 1))
-            gone.add(place)
+        if token.text in _ONLY | ONLY and place + 1 < len(tokens) and tokens[place + 1].kind == DOSE and not told:
+            # "only 50 mg A" wishes A too: its words stay
+            named = _near_agent(tokens, place, place + 1)
+            if named is None:
+                ask(f"A limit of {tokens[place + 1].text} was not used: what is limited to it? Write “at most 50 mg A”")
+            else:
+                about.add(id(tokens[named]))
+                _add_dose(tokens[named], tokens[place + 1], limits, ask)
         lone = _lone_count(tokens, place)
         if lone is not None:
             limits.append(GoalLimit(counted(tokens[lone].text), _value(tokens[lone - 1])))

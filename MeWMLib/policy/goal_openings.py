@@ -25,7 +25,8 @@ NEVER = set(
     "nunca|jamas|mai|\u4e0d\u8981|\u4e0d\u80fd|\u4e0d\u53ef|\u52ff|\u522b".split("|")
 )
 _INFINITIVES = {"zu", "wegzulassen", "auszulassen", "auszuschliessen", "abzusetzen"}
-_ARTICLES = set("the a an any his her their der die das den dem ein eine le la les un une el los las il lo".split())
+#: Articles of the languages known.
+ARTICLES = set("the a an any his her their der die das den dem ein eine le la les un une el los las il lo l'".split())
 
 
 def is_left_open(segment: Sequence[Token]) -> bool:
@@ -45,7 +46,7 @@ def is_left_open(segment: Sequence[Token]) -> bool:
         return True
     last = tokens[-1]
     flags = kinds & (open_kinds | {"adverse", "failed"})
-    return bool(flags) and (last.kind in ("after_prep", "with") or last.text in _ARTICLES)
+    return bool(flags) and (last.kind in ("after_prep", "with") or last.text in ARTICLES)
 
 
 def is_denied_reason(segment: Sequence[Token], group: Group) -> bool:

@@ -12,6 +12,8 @@ HISTORY, PERMIT, DOUBT, BARE, FREED, LIMITED = "history", "permit", "doubt", "ba
 FEARED = "feared"
 #: Behind "no A" by a comma alone: ruled out until somebody says otherwise, and asked about.
 LISTED = "listed"
+#: Ruled out with an exception or under a condition: counts until somebody says otherwise, and is asked about.
+UNLESS = "unless"
 #: Behind a group, words that leave the meaning of that group open.
 UNCLEAR = "unclear"
 #: Two words that are one negation in French, Spanish and Italian.

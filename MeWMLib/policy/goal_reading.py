@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from MeWMLib.core.allergens import GROUPS
 from MeWMLib.policy import goal_words as words
@@ -23,10 +24,11 @@ from MeWMLib.policy.goal_polarity import (
     HISTORY,
     LISTED,
     PERMIT,
+    UNLESS,
     WISH,
 )
 from MeWMLib.policy.goal_sentences import Group, Sentence
-from MeWMLib.policy.goal_words import AGENT, FACT, SUBSTANCE, UNKNOWN, Token
+from MeWMLib.policy.goal_words import AGENT, FACT, SUBSTANCE, UNKNOWN, WEAK, Token, are_aims
 
 #: Parts of words that speak of an allergy; other adverse words (toxicity, resistance) are none.
 _ALLERGIC = (
@@ -50,6 +52,10 @@ _IT = set("it|them|this|that|these|those|which|ihn|welche|welches|celui-ci|\u5b8
 #: "use A, no"
 _NO = {"no", "not", "nein", "nicht", "non", "pas"}
 
+
+#: Beside what is hoped for these say no more: "we want to spare the liver".
+_LIGHT = ("aux", "benign", "after_prep", "conn", "with", "wish", words.MARK)
+SPARED = {"spare", "preserve"}
 
 #: Of whom else a goal may speak.
 _RELATIVES = re.compile(
@@ -127,30 +133,58 @@ def points_back(part: Sequence[Token], contrasted: bool | None = None) -> bool:
     return contrasted and last in against
 
 
-def take_group(group: Group, found: Reading, limited: set[int]) -> None:
+def take_group(group: Group, tokens: Sequence[Token], found: Reading, limited: set[int]) -> None:
+    """Take what is said of the members of a group.
+
+    Args:
+        group: its members are judged.
+        tokens: of its sentence.
+        found: all that was read.
+        limited: ids of the agents' tokens that a limit is about.
+    """
     cues = [t for t in (*group.pre, *group.post) if t.kind in ("adverse", "failed")]
     allergic = any(part in t.text for t in cues for part in _ALLERGIC)
     if any(p in (ADVERSE, DENIED, FEARED) for p in group.polarities):
         found.used.update(id(t) for t in cues if t.kind == "adverse")
+    polarity_of = dict[int, str]()
     for member, polarity in zip(group.members, group.polarities, strict=True):
         if member.kind == FACT:
             take_fact(group, member, polarity, found)
         elif member.kind == SUBSTANCE:
             _take_substance(member, polarity, found)
         else:
-            _take_agent(member, polarity, allergic, id(member) in limited, found)
+            _take_agent(member, polarity, allergic, id(member) in limited, found, group.condition)
+        if member.kind != FACT:
+            polarity_of[id(member)] = polarity
         if polarity == FEARED:
             found.ask(f"“{found.shown([member])}”: is an allergy or a harm by it sure? It is taken for sure until then")
-    open_ones = [
-        member
-        for member, polarity in zip(group.members, group.polarities, strict=True)
-        if member.kind != FACT and polarity in (HISTORY, PERMIT, DOUBT, BARE) and id(member) not in limited
-    ]
-    if open_ones:
-        found.leave([*group.pre, *group.members, *group.post])
+    for clause in _clauses(group, tokens):
+        said = {polarity_of[id(t)] for t in clause if id(t) in polarity_of and id(t) not in limited}
+        if said & {DOUBT, BARE}:
+            found.leave(clause)
+        elif said & {HISTORY, PERMIT, DENIED}:
+            found.note_idle(clause)
 
 
-def _take_agent(member: Token, polarity: str, allergic: bool, limited: bool, found: Reading) -> None:
+def _clauses(group: Group, tokens: Sequence[Token]) -> Iterator[list[Token]]:
+    """The words of a group, parted by the commas between them."""
+    all_words = (*group.pre, *group.members, *group.post)
+    clause: list[Token] = []
+    for place in range(bisect.bisect_left(tokens, all_words[0].start, key=lambda t: t.start), len(tokens)):
+        token = tokens[place]
+        if token.start > all_words[-1].start:
+            break
+        if token.kind == WEAK:
+            yield clause
+            clause = []
+        elif token.kind != words.TAKEN:
+            clause.append(token)
+    yield clause
+
+
+def _take_agent(
+    member: Token, polarity: str, allergic: bool, limited: bool, found: Reading, condition: Sequence[Token]
+) -> None:
     names: tuple[str, ...] = member.value
     if polarity == WISH:
         found.wanted |= dict.fromkeys(names)
@@ -166,6 +200,15 @@ def _take_agent(member: Token, polarity: str, allergic: bool, limited: bool, fou
             found.ask(f"{', '.join(names)}: ruled out, or only limited?")
         if member.note:
             found.ask(f"“{found.shown([member])}”: {member.note}; {', '.join(names)} is left out: is that right?")
+    elif polarity == UNLESS:
+        found.excluded |= dict.fromkeys(names)
+        # the question quotes them
+        found.used.update(id(t) for t in condition if t.kind == UNKNOWN)
+        shown = found.shown([member])
+        found.ask(
+            f"{', '.join(names)}: ruled out “{found.shown(condition)}”; does that hold in this patient? Ruled out "
+            f"until that is answered: write “no {shown}” or “use {shown}”"
+        )
     elif polarity in (ADVERSE, FEARED):
         found.excluded |= dict.fromkeys(names)
         found.adverse |= dict.fromkeys(names)
@@ -225,7 +268,10 @@ def leave_part(part: Sequence[Token], found: Reading) -> None:
             )
     told = (UNKNOWN, "clinical", "adverse", "failed")
     unused = [t for t in part if t.kind in told and id(t) not in found.used]
-    if unused:
+    hoped = [t for t in part if t.kind not in _LIGHT and t.text not in SPARED]
+    if unused and unused == hoped and are_aims(unused):
+        found.note_idle(part)
+    elif unused:
         found.leave([t for t in part if t.start >= unused[0].start and t.end <= unused[-1].end])
 
 

@@ -26,6 +26,10 @@ RULED_OUT = set(
     "\u6392\u9664".split("|")
 )
 PLEASE = {"please", "bitte", "svp"}
+#: Behind an agent, a comma or "and" they say it too.
+NO_ELSE = set("nothing else|no others|nichts anderes|rien d'autre|nada mas|nient'altro".split("|"))
+#: What "no other drug" becomes.
+NO_OTHER = "no other of a kind"
 #: Words after a negation which show that it refers to what comes before it.
 _ENDS = ("follow", "conn", "than", "except", "with", "after_prep", "neg", "avoid")
 
@@ -45,6 +49,7 @@ class Group:
         worded: its members are joined by "or".
         follows_break: a comma or the beginning of the sentence stands before its words.
         lone: nothing but the group and plain words stands in the sentence, and "with" joins it.
+        condition: the words of an exception or a condition under which it is ruled out.
         polarities: of each member; set by `judge`.
     """
 
@@ -58,6 +63,7 @@ class Group:
     lone: bool = False
     worded: bool = True
     follows_break: bool = True
+    condition: list[Token] = field(default_factory=list)
     polarities: list[str] = field(default_factory=list)
 
 
@@ -154,6 +160,8 @@ def _group(tokens: list[Token], place: int) -> tuple[Group, int]:
             # "without A, with B" says two things
             link &= not (kind == "with" and (comma or replaced))
             comma |= kind == WEAK
+            # "only A and no other embolic, B preferred"
+            link &= tokens[ahead].text not in {*NO_ELSE, NO_OTHER}
             then |= kind == "then"
             # an article or an auxiliary verb of the next clause does not join two agents without "and" or a comma
             link &= kind != "aux" or comma or tokens[ahead - 1].kind in ("conn", "with", "then")

@@ -1,26 +1,19 @@
 """Wishes of a treatment goal that are not spoken by a verb, and sentences in which no wish is sure.
 
-"only A" and "A rather than B" say what is wanted without a verb. They could as well tell what was done: they count only
-where the whole goal speaks of nothing else that could be meant.
+"only A" and "A rather than B" say what is wanted without a verb; what "only" rules out, `goal_only` says. They could as
+well tell what was done: they count only where the whole goal speaks of nothing else that could be meant.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from MeWMLib.policy.goal_openings import is_left_open
-from MeWMLib.policy.goal_polarity import BARE, EXCLUDE, WISH
-from MeWMLib.policy.goal_sentences import PLEASE, Sentence
-from MeWMLib.policy.goal_words import AGENT, DOSE, MARK, NUMBER, Token
+from MeWMLib.policy.goal_only import LONE, ONLY
+from MeWMLib.policy.goal_openings import ARTICLES, is_left_open
+from MeWMLib.policy.goal_polarity import BARE, DENIED, EXCLUDE, LISTED, WISH
+from MeWMLib.policy.goal_sentences import NO_ELSE, NO_OTHER, PLEASE, Group, Sentence
+from MeWMLib.policy.goal_words import AGENT, DOSE, FACT, MARK, NUMBER, Token
 
-#: Words that leave nothing but the agent beside them.
-_ONLY = set(
-    "only|just|nur|seulement|solo|solamente|soltanto|alone|allein|alleine|seul|nothing but|nothing else than|"
-    "nothing other than|no other than|solely|exclusively|ausschliesslich|lediglich|uniquement|unicamente|"
-    "esclusivamente|"
-    "somente|sozinha|sozinho|nichts als|nichts anderes als|rien que|rien d'autre que|nada mas que|"
-    "nient'altro che|\u53ea|\u4ec5".split("|")
-)
 #: Comparisons that say which of two is taken; "over" and "als" may mean something else.
 _IN_PLACE_OF = set(
     "rather than|instead of|in place of|in lieu of|statt|anstatt|anstelle von|au lieu de|au lieu d'|plutot que|"
@@ -28,20 +21,8 @@ _IN_PLACE_OF = set(
     "a la place de|a la place d'|en lugar de|en vez de|invece di|al posto di|piuttosto che|"
     "\u800c\u4e0d\u662f|\u800c\u975e".split("|")
 )
-#: Words of doubt that make all that is beside them depend on something.
-CONDITIONS = set(
-    "if|unless|only if|in case|except if|except when|provided|provided that|providing|as long as|until|depends|falls|"
-    "wenn|sofern|es sei denn|ausser wenn|nur wenn|sauf si|a moins que|a condition que|pourvu que|s'il y a|s'il n'y a|"
-    "s'il est|s'il n'est|a menos que|salvo si|si hay|si no hay|si tiene|siempre que|solo si|se|salvo se|a meno che|"
-    "solo se|a condizione che|exceto se|so se|somente se|apenas se|caso|se houver|\u5982\u679c|\u82e5|"
-    "\u9664\u975e".split("|")
-)
 _PLAIN = (MARK, DOSE, "benign")
-
-
-def is_conditional(sentence: Sentence) -> bool:
-    """True if what a sentence wishes depends on something: "use A unless she is allergic", "if stable, use A"."""
-    return any(t.kind == "doubt" and t.text in CONDITIONS for t in sentence.tokens)
+_ELSE = {*NO_ELSE, NO_OTHER}
 
 
 def speaks_of_the_past(sentence: Sentence) -> bool:
@@ -55,19 +36,44 @@ def speaks_of_the_past(sentence: Sentence) -> bool:
 def say_without_verb(sentence: Sentence) -> None:
     """Make a wish of "only A" or "A rather than B" where a sentence says nothing else about A."""
     groups = sentence.groups
-    if not groups or set(groups[0].polarities) != {BARE} or any(m.kind != AGENT for m in groups[0].members):
+    # "A, nothing else": the words behind the comma are about A
+    closed = all(n and (_plain(part, "neg", "conn")) and not is_left_open(part) for n, part in sentence.orphans)
+    if not closed or not groups:
         return
-    around = [*groups[0].pre, *groups[0].post]
-    closed = all(n and _plain(part, "neg") and not is_left_open(part) for n, part in sentence.orphans)
-    if not closed or not _plain(around):
-        return
-    instead = False
-    if len(groups) == 2 and set(groups[1].polarities) == {EXCLUDE} and _plain(groups[1].post):
+    for number, group in enumerate(groups):
+        if not _is_mentioned(group):
+            continue
+        others = [g for g in groups if g is not group]
+        parted = not group.shared and (number == 0 or group.follows_break)
+        behind = [t for n, part in sentence.orphans if n == number + 1 for t in part if t.text in _ELSE]
+        only = any(t.text in ONLY | LONE | _ELSE for t in (*group.pre, *group.post, *behind))
+        if only and all(_is_clear(other) and parted for other in others):
+            group.polarities = [WISH] * len(group.members)
+    if len(groups) == 2 and _is_mentioned(groups[0]) and set(groups[1].polarities) == {EXCLUDE}:
         between = [t for t in groups[1].pre if t.kind not in ("aux", *_PLAIN)]
-        instead = len(between) == 1 and between[0].text in _IN_PLACE_OF
-    if instead or (len(groups) == 1 and any(t.text in _ONLY for t in around)):
-        groups[0].polarities = [WISH] * len(groups[0].members)
+        if _plain(groups[1].post) and len(between) == 1 and between[0].text in _IN_PLACE_OF:
+            groups[0].polarities = [WISH] * len(groups[0].members)
+
+
+def _is_mentioned(group: Group) -> bool:
+    """True for agents of which nothing is said but plain words."""
+    # a name of several things is no wish
+    bare = set(group.polarities) == {BARE} and all(m.kind == AGENT and not m.note for m in group.members)
+    post = [t for n, t in enumerate(group.post) if t.kind != "conn" or not _leads_to_else(group.post[n + 1 :])]
+    return bare and _plain([*group.pre, *post])
+
+
+def _leads_to_else(tokens: Sequence[Token]) -> bool:
+    """ "and nothing else" """
+    return bool(tokens) and tokens[0].text in _ELSE
+
+
+def _is_clear(group: Group) -> bool:
+    """True if what is said of another group can change nothing of a mere mention."""
+    if group.members[0].kind == FACT:
+        return True
+    return set(group.polarities) <= {WISH, EXCLUDE, LISTED, DENIED}
 
 
 def _plain(tokens: Iterable[Token], *more: str) -> bool:
-    return all(t.kind in (*_PLAIN, *more) or t.text in PLEASE for t in tokens)
+    return all(t.kind in (*_PLAIN, *more) or t.text in PLEASE | ARTICLES for t in tokens)

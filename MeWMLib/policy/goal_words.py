@@ -11,7 +11,7 @@ import itertools
 import math
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -32,6 +32,8 @@ MEASURE, RELUCTANT = "measure", "reluctant"
 #: Plain words that narrow what they stand beside: "too much", "small".
 NARROWING = ("amount", "size")
 STRONG, WEAK, MARK, QUESTION, UNKNOWN = "strong", "weak", "mark", "question", "unknown"
+#: What is hoped for: understood, and nothing is made of it.
+AIM = "aim"
 #: What a limit was read from.
 TAKEN = "taken"
 #: A misspelt word is read if it has so many letters and is so similar to a name (difflib ratio).
@@ -253,6 +255,15 @@ def counted(text: str) -> str:
     return next((name for name, words in _data()["counted"].items() if text in words.split("|")), "")
 
 
+def are_aims(unknown: Sequence[Token]) -> bool:
+    """True if all of these unknown words say what is hoped for: "longest survival"."""
+    words = {word for text in _data()["aims"].values() for word in text.split("|")}
+    rest = "".join(t.text for t in unknown if t.value != AIM and t.text not in words)
+    for word in sorted((w for w in words if _CJK.search(w)), key=len, reverse=True):
+        rest = rest.replace(word, "")
+    return bool(unknown) and not rest
+
+
 def tokens(plain: PlainText, facts: list[tuple[int, int, Any]]) -> Iterator[Token]:
     """The words of a goal.
 
@@ -364,5 +375,5 @@ def _kind_and_end(kind: str, end: int) -> tuple[str, int, Any]:
     """Kind, end and value of a phrase of a class."""
     if kind in NARROWING:
         return "benign", end, kind
-    # "with low toxicity" is no toxicity; nothing is made of it
-    return UNKNOWN if kind == "aim" else kind, end, None
+    # "with low toxicity" is no toxicity
+    return (UNKNOWN, end, AIM) if kind == AIM else (kind, end, None)

@@ -13,9 +13,18 @@ from markupsafe import Markup
 
 from MeWMLib.core.caution import cautions_of
 from MeWMLib.core.clinical import field_table
+from MeWMLib.core.difference_words import (
+    INTERVAL_MEANING,
+    apart_of,
+    beside_lines,
+    moved_rows,
+    parts_lines,
+    swap_rows,
+)
 from MeWMLib.core.io import atomic_path
 from MeWMLib.core.liver_function import child_pugh_class
 from MeWMLib.core.outcome_words import (
+    ALL_UNCERTAIN,
     AVERAGE_PATIENT,
     growth_lines,
     has_oil,
@@ -24,7 +33,6 @@ from MeWMLib.core.outcome_words import (
     judgements,
     months_text,
     order_lines,
-    parts_lines,
     picture_words,
     ratio_text,
     span,
@@ -193,6 +201,9 @@ def render_report(
         unjudged=unjudged_count,
         oil=has_oil,
         ends=_ends,
+        beside=beside_lines,
+        moved=moved_rows,
+        swapped=swap_rows,
     )
     groups: dict[str, list[dict[str, str]]] = {name: [] for name in GROUPS}
     for picture in pictures:
@@ -224,7 +235,7 @@ def render_report(
         left_out=max(0, len(plan.candidates) - MAX_ROWS),
         clinical=clinical_rows(document.clinical),
         agents=[(kind, name, space.reasons.get(name, "")) for kind, names in kinds for name in names],
-        moved=best.contributions if best else (),
+        moved=moved_rows(best) if best else [],
         parts=parts_lines(best) if best else [],
         questions_title=heading(document.questions),
         growth=growth_lines(document, MAX_ROWS),
@@ -232,6 +243,9 @@ def render_report(
         written=best.written.told(has_oil(best)) if best and best.written else [],
         cautions=cautions_of(document),
         average=AVERAGE_PATIENT,
+        all_uncertain=ALL_UNCERTAIN,
+        interval_meaning=INTERVAL_MEANING,
+        apart=apart_of(document),
         spread="(95 %)" if best and best.risk.total_interval else "(replicas)",
         of_one=_OF_ONE,
         kept_ranks=[one.rank for one in kept if one.files],
@@ -262,8 +276,12 @@ def _folded(one: Criterion) -> tuple[str, str, str, str]:
 
 
 def _choices(kept: Sequence[Candidate]) -> list[Candidate]:
-    """What can be chosen beside the viewer: the first of the ranking, and whatever else has volumes."""
-    return [one for n, one in enumerate(kept) if n < MAX_CHOICES or one.files]
+    """What can be chosen beside the viewer: the first ones of the ranking, and whatever else has volumes.
+
+    The user's own protocol comes second, since the list scrolls and what was asked for is to be seen at once.
+    """
+    found = [one for n, one in enumerate(kept) if n < MAX_CHOICES or one.files]
+    return [*found[:1], *sorted(found[1:], key=lambda one: one.rank != 0)]
 
 
 def _file_names(document: PlanDocument, kept: Mapping[int, Candidate]) -> str:

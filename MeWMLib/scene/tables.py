@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from MeWMLib.core.outcome_words import AVERAGE_PATIENT
+from MeWMLib.core.outcome_words import ALL_UNCERTAIN, AVERAGE_PATIENT
 from MeWMLib.core.plan import Candidate
 from MeWMLib.core.templates import title_of
 from MeWMLib.scene.plots import FAINT, Column, add_chart, add_series, add_table
@@ -15,7 +15,7 @@ CHART_NAME = "MeWM risk by rank"
 _RISK = "log risk"
 _LOW, _HIGH = "log risk, lowest replica", "log risk, highest replica"
 _FROM, _TO = "log risk, 95 % from", "log risk, 95 % to"
-_TOTAL = "the true log risk lies between with 95 %: replicas, survival members and what neither shows"
+_TOTAL = f"the true log risk lies between with 95 %: {ALL_UNCERTAIN}"
 _RANGE = "range of the replicas (simulations with different seeds), not a confidence interval"
 
 

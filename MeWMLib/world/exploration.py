@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
+from MeWMLib.core.comparison import Comparison
 from MeWMLib.core.goal import Goal
 from MeWMLib.core.outcome import CrossCheck, ReplicaScore, Risk, TumourChange
 from MeWMLib.core.patient import Clinical, Findings
@@ -36,6 +37,7 @@ class Explorer:
         score: simulates and scores.
         journal: of an earlier run with the same key, or None.
         findings, goal: what else the rules look at.
+        comparison: how predicted differences relate to true ones.
     """
 
     def __init__(
@@ -46,10 +48,12 @@ class Explorer:
         journal: Journal | None = None,
         findings: Findings | None = None,
         goal: Goal | None = None,
+        comparison: Comparison | None = None,
     ) -> None:
+        self._comparison = comparison
         self._settings, self._score, self._journal = settings, score, journal
         self._known: dict[Protocol, dict[int, ReplicaScore]] = {}
-        self._log_risk: dict[Protocol, float] = {}
+        self._risks: dict[Protocol, Risk] = {}
         self._rules: dict[str, Any] = {"clinical": clinical, "findings": findings, "goal": goal}
         self._check = cache(lambda p: rules.check(p, complete=False, **self._rules))
         self.allowed = Watched(
@@ -73,7 +77,7 @@ class Explorer:
                 known = self._known.setdefault(protocol, {})
                 known[number] = score
                 if len(known) == self._settings.replicas:
-                    self._log_risk[protocol] = Risk.over(self._scores(protocol)).log_risk
+                    self._risks[protocol] = Risk.over(self._scores(protocol))
             yield [s.log_risk for s in scores]
 
     def warnings(self, protocol: Protocol) -> int:
@@ -102,7 +106,7 @@ class Explorer:
             TumourChange.mean([s.change for s in scores]),
             rules.check(protocol, **self._rules),
             utility=utility,
-            contributions=contributions(protocol, self._log_risk),
+            contributions=contributions(protocol, self._risks, self._comparison),
             unjudged=rules.unjudged(rules.explain(protocol, **self._rules)),
             viable=CrossCheck.over(scores),
         )
@@ -134,6 +138,7 @@ def explore(
     dose: DoseOf | None = None,
     findings: Findings | None = None,
     goal: Goal | None = None,
+    comparison: Comparison | None = None,
 ) -> Plan:
     """Search the protocol of lowest predicted risk.
 
@@ -150,11 +155,12 @@ def explore(
         dose: of an agent in a slot; only protocols that fill a template with the agents of the space are searched then
             (`core.templates`). None for all combinations, without doses.
         findings, goal: what else the rules look at.
+        comparison: how predicted differences relate to true ones, for what each action moved.
 
     Raises:
         RuleError: the rules allow no protocol of this space.
     """
-    explorer = Explorer(clinical, settings, score, journal, findings, goal)
+    explorer = Explorer(clinical, settings, score, journal, findings, goal, comparison)
     protocols = None
     if dose is not None:
         most = settings.drug_horizon, settings.embolic_horizon

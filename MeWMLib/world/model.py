@@ -354,6 +354,7 @@ class WorldModel:
             dose=doses_for(patient.target_findings, patient.clinical) if settings.space == TEMPLATES else None,
             findings=patient.findings,
             goal=patient.goal,
+            comparison=self.comparison,
         )
         for candidate in found.candidates[: settings.keep]:
             for replica, one in zip(kept.get(candidate.protocol, []), seeds, strict=False):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from MeWMLib.core.errors import NoTumourError, TargetError, TerritoryError
 from MeWMLib.core.patient import Patient
 from MeWMLib.core.questions import NOTE, SEVERE, Question
-from MeWMLib.core.targets import Session, Targets
+from MeWMLib.core.targets import ALL_TREATED, Session, Targets
 from MeWMLib.core.territory import Territory, in_words
 from MeWMLib.core.volume import Geometry
 from MeWMLib.perception.findings import measure, numbered
@@ -229,7 +229,7 @@ def _why_whole(session: Session, targets: Targets | None, lesions: _Lesions) -> 
     elif session.territory is not None:
         text = f"Treated is all tumour that is fed: {which}."
     else:
-        text = "Treated is all tumour."
+        text = ALL_TREATED
     if session.territory is not None:
         by = f", {session.segments_by} segments" if session.segments_by else ""
         text += f" Fed is: {session.territory.described}{by}; the rest of a treated lesion is simulated as not fed."

@@ -1341,11 +1341,6 @@ No: el paciente y el estudio son inventados, y así lo indican.</translation>
         <translation>Aún no está simulado: márquelo en el panel Simulación o adopte una acción.</translation>
     </message>
     <message>
-        <source>Log-risk {mine:+.2f}, that of rank {rank} {first:+.2f}: mine minus rank {rank} {change:+.2f}.</source>
-        <translatorcomment>machine-made, not read by a person</translatorcomment>
-        <translation>Riesgo logarítmico {mine:+.2f}, el del rango {rank} {first:+.2f}: el mío menos el del rango {rank} {change:+.2f}.</translation>
-    </message>
-    <message>
         <source>My protocol (panel Actions): {name}: {protocol}.</source>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Mi protocolo (panel Acciones): {name}: {protocol}.</translation>
@@ -1364,6 +1359,46 @@ No: el paciente y el estudio son inventados, y así lo indican.</translation>
         <source>Take over: {swap}</source>
         <translatorcomment>machine-made, not read by a person</translatorcomment>
         <translation>Adoptar: {swap}</translation>
+    </message>
+    <message>
+        <source>Mine minus rank {rank}: {change} log-risk; its spread is not known.</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>El mío menos el del rango {rank}: {change} de riesgo logarítmico; no se conoce su dispersión.</translation>
+    </message>
+    <message>
+        <source>Mine minus rank {rank}: {change} log-risk (95 % interval {interval}; lower is better).</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>El mío menos el del rango {rank}: {change} de riesgo logarítmico (intervalo del 95 % {interval}; cuanto más bajo, mejor).</translation>
+    </message>
+    <message>
+        <source>Mine is truly better with a probability of {percent:.0f} %.</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>El mío es realmente mejor con una probabilidad del {percent:.0f} %.</translation>
+    </message>
+    <message>
+        <source>Rank {rank} is truly better with a probability of {percent:.0f} %.</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>El rango {rank} es realmente mejor con una probabilidad del {percent:.0f} %.</translation>
+    </message>
+    <message>
+        <source>The two are told apart.</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Los dos se distinguen.</translation>
+    </message>
+    <message>
+        <source>The two CANNOT BE TOLD APART.</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>Los dos NO SE PUEDEN DISTINGUIR.</translation>
+    </message>
+    <message>
+        <source>{change}, cannot be told apart</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>{change}, no se puede distinguir</translation>
+    </message>
+    <message>
+        <source>{change}, 95 % interval {interval}</source>
+        <translatorcomment>machine-made, not read by a person</translatorcomment>
+        <translation>{change}, intervalo del 95 % {interval}</translation>
     </message>
 </context>
 <context>

@@ -225,7 +225,8 @@ def test_the_whole_path_by_clicks(tab, tmp_path):
         assert one.page.input_value("#goal") == "no cisplatin"
     for one in (page, other):
         one.simulated()
-        assert "SIMULATED" in one.label()
+        # one protocol has no rank: it is called as in the report
+        assert "SIMULATED" in one.label() and one.text("#step-outcome [data-done]") == "your protocol"
     changed = page.page.evaluate("document.querySelector('[data-mv=hu-before]').textContent")
     assert changed.endswith("HU")
     page.page.check("[data-mv=show][value=difference]", force=True)
@@ -237,6 +238,16 @@ def test_the_whole_path_by_clicks(tab, tmp_path):
         page.click("[data-export=result]")
     saving.value.save_as(tmp_path / "result.zip")
     assert (tmp_path / "result.zip").stat().st_size > 100_000
+    # what is changed after a result is said beside it, while it is typed
+    assert not page.page.is_visible("#outcome-changed")
+    page.unfold("patient")
+    page.page.fill("#goal", "no cisplatin, no PVA")
+    for place in ("#pictures-changed", "#outcome-changed"):
+        page.page.wait_for_selector(place, state="visible")
+        assert page.text(place).startswith("Changed since this was computed: the goal.")
+    page.keep("app-changed")
+    page.page.fill("#goal", "no cisplatin")
+    page.page.wait_for_selector("#outcome-changed", state="hidden")
     # a job that is stopped leaves the page as it was
     page.unfold("treat")
     page.click("#explore")

@@ -282,6 +282,7 @@ def test_a_case_from_its_ct_to_results_and_files(app, opened, fake):
     assert first["shown"] and first["sd"] and told["plan"]["kind"] == "named"
     assert told["plan"]["cautions"][0].startswith("Do not trust the predicted outcome of a protocol for a real patient")
     assert " to " in first["interval"], "how far it may be off stands beside the risk"
+    assert first["named"] == "your protocol" and first["apart"] == ""
     shown = {}
     for what, dtype in (("ct", "<i2"), ("labels", np.uint8), ("sd", "<f4")):
         content = app.ask("GET", f"{runs}/{run}/volumes/1/{what}").content
@@ -299,9 +300,17 @@ def test_a_case_from_its_ct_to_results_and_files(app, opened, fake):
     risks = [one["log_risk"] for one in told["plan"]["candidates"]]
     assert ranks == list(range(1, len(ranks) + 1)) and len(ranks) > 2 and risks == sorted(risks)
     assert [one["shown"] for one in told["plan"]["candidates"]][:3] == [True, True, False]
-    assert not told["outdated"]
-    app.do("PATCH", f"/app/cases/{case}/outline?box=5,6,6,7,7,8&edition={told['outline']['edition']}", b"\1")
-    assert app.get(f"{runs}/{searched}")["outdated"]
+    assert [one["named"] for one in told["plan"]["candidates"]][:2] == ["rank 1", "rank 2"]
+    assert "rank 1 is better with a probability of" in told["plan"]["candidates"][1]["apart"]
+    one = app.get(f"/app/cases/{case}")
+    assert one["changed"][searched] == [] == one["changed"][run]
+    # told while it is typed, of every result, and no longer where it is as it was
+    form = f"/app/cases/{case}/form"
+    for goal, told_of in (("prefer LC beads", ["the goal"]), ("no cisplatin", [])):
+        changed = app.do("PUT", form, {"target": "largest", "goal": goal})["changed"]
+        assert changed[run] == told_of == changed[searched]
+    painted = app.do("PATCH", f"/app/cases/{case}/outline?box=5,6,6,7,7,8&edition={told['outline']['edition']}", b"\1")
+    assert painted["changed"][searched] == ["the outline"] == painted["changed"][run]
 
     made = app.do("POST", f"{runs}/{searched}/exports", {"kind": "result"})
     made = _made(app, made)

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from MeWMLib.core.comparison import PRIOR, Comparison, standings
+from MeWMLib.core.comparison import PRIOR, Comparison, Difference, standings
 from MeWMLib.core.errors import BundleError
 from MeWMLib.core.outcome import Risk
+from MeWMLib.core.records import from_plain
 
 FITTED = Comparison(gain=0.5, error=0.3, spread=0.2, level=0.9, measured=True)
 numbers = st.floats(-3, 3)
@@ -47,6 +48,29 @@ def test_the_deviation_is_that_of_all_three_sources():
     assert FITTED.deviation(first, second) == pytest.approx(expected)
     difference = second.log_risk - first.log_risk
     assert FITTED.better(first, second) == pytest.approx(norm.cdf(0.5 * difference / expected))
+
+
+@given(risks, risks)
+def test_a_difference_has_the_spread_of_the_comparison(first, second):
+    found = FITTED.difference(first, second)
+    true = norm(0.5 * (first.log_risk - second.log_risk), FITTED.deviation(first, second))
+    assert found.interval == pytest.approx(true.interval(0.95), abs=1e-4)
+    assert found.better == pytest.approx(true.cdf(0)) and found.told_apart == (max(true.cdf(0), true.sf(0)) >= 0.9)
+    told = found.to_json()
+    assert from_plain(Difference, told, strict=False) == found
+    assert (told["interval"], told["better"], told["told_apart"]) == (
+        list(found.interval),
+        found.better,
+        found.told_apart,
+    )
+
+
+@pytest.mark.parametrize(
+    "wrong", [(0.1, 0.0, 0.5, 0.9), (0.1, 0.3, 0.0, 0.9), (0.1, 0.3, 0.5, 1.0), (math.nan, 1, 1, 0.9)]
+)
+def test_a_difference_that_cannot_be_is_refused(wrong):
+    with pytest.raises(BundleError, match="difference of two protocols"):
+        Difference(*wrong)
 
 
 def test_one_replica_has_the_usual_spread():

@@ -11,15 +11,17 @@ from MeWMLib.core.goal import Goal
 from MeWMLib.core.outcome import Risk, TumourChange
 from MeWMLib.core.outcome_words import (
     growth_lines,
+    interval_note,
     interval_text,
     order_lines,
-    parts_lines,
     ratio_text,
     viable_lines,
 )
-from MeWMLib.core.plan import Candidate, Contribution, Plan
+from MeWMLib.core.plan import Candidate, Plan
+from MeWMLib.core.plan_folder import TreatmentSummary
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.questions import Question
+from MeWMLib.core.targets import ALL_TREATED
 from Testing.core.plan_data import document
 
 CHANGE = TumourChange(10, 8, 9, 5, 1.0, 40, 38)
@@ -60,29 +62,6 @@ def test_the_uncertainty_of_a_plan_is_the_whole_one_and_survives_a_file() -> Non
     back = Plan.from_json(made.to_json())
     assert back == made and back.standings == made.standings and len(made.standings) == 2
     assert made.to_json()["standings"][1]["first_is_better"] == made.standings[0].next_is_worse
-
-
-def judged(replicas: tuple[float, ...], *changes: float | None, unseen: float | None = None) -> Candidate:
-    """A protocol of which leaving out a part changes the risk by so much."""
-    names = ("Doxorubicin 50 mg (emulsion)", "Lipiodol 5 ml (emulsion)", "PVA")[: len(changes)]
-    parts = tuple(Contribution(name, None, change) for name, change in zip(names, changes, strict=True))
-    return Candidate(Protocol.parse("Cisplatin + PVA"), Risk(replicas, unseen=unseen), CHANGE, contributions=parts)
-
-
-def test_parts_that_do_nothing_are_said_to_do_nothing() -> None:
-    (line,) = parts_lines(judged((0.0, 0.05, 0.1), -0.03, -0.02, 0.001))
-    assert line.startswith("No part of this protocol changes the prediction by more than 0.03 (log-risk)")
-    assert "its replicas differ (0.10): the prediction does not tell them apart" in line
-    assert parts_lines(judged((0.0, 0.05, 0.1), -0.3, -0.02, 0.001)) == [], "one part counts"
-    assert parts_lines(judged((0.0, 0.05, 0.1), -0.03, None, -0.02)) == [], "of one nobody knows"
-    assert parts_lines(judged((0.0, 0.1))) == []
-    # one replica has no spread of its own
-    assert parts_lines(judged((0.0,), -0.3, unseen=0.4)) != [] and parts_lines(judged((0.0,), -0.3)) == []
-
-
-def test_a_part_without_which_the_risk_is_lower_is_named_without_its_route() -> None:
-    (line,) = parts_lines(judged((0.0, 0.02), -0.3, 0.07, -0.2))
-    assert line == "Without Lipiodol 5 ml (0.07) the predicted log-risk is lower by so much."
 
 
 def test_what_grows_is_a_line_for_a_rank_and_one_for_those_alike() -> None:
@@ -127,6 +106,31 @@ def test_an_interval_says_what_it_is_of() -> None:
     told = ratio_text(replace(known, untreated=0.7))
     assert "95 % interval 0.46 to 3.25) against the average synthetic patient" in told
     assert "predicts a hazard of death 39 % lower" in told and "no effect that was measured" in told
+
+
+def test_the_interval_of_the_months_says_what_it_counts() -> None:
+    curve = {"months": (0.0, 60.0), "survival": (1.0, 0.2)}
+    three, many = (0.1, 0.2, 0.3), tuple(0.1 * n for n in range(16))
+    assert interval_note(Risk(three, members=many, unseen=0.4, **curve)) == (
+        "The 90 % interval of the months counts how much the 3 replicas differ, how much the 16 members of the "
+        "survival ensemble differ and how wrong predictions are beyond that."
+    )
+    assert interval_note(Risk((0.1,), unseen=0.4, **curve)) == (
+        "The 90 % interval of the months counts how wrong predictions are beyond what replicas and members show."
+    )
+    assert interval_note(Risk(three, **curve)).endswith(
+        "counts how much the 3 replicas differ; an error that all of them share is not in it."
+    )
+    assert "no interval" in interval_note(Risk((0.1,), **curve)) and "no months" in interval_note(Risk((0.1,)))
+
+
+def test_that_all_tumour_is_treated_is_said_once() -> None:
+    treated = TreatmentSummary(1, 1, 100.0, targets=(1,), target_percent=(100.0,), why=ALL_TREATED)
+    assert treated.lines == ["Treated: lesion 1 of 1; 100 % of all tumour."]
+    more = replace(treated, why=f"{ALL_TREATED} Not fed, so not treated: lesion 2.")
+    assert more.lines[1:] == ["Not fed, so not treated: lesion 2."]
+    part = replace(treated, share_of_tumour_percent=98.0)
+    assert part.lines[1:] == [ALL_TREATED] and replace(treated, why="").lines == treated.lines
 
 
 def test_what_stands_above_a_result() -> None:

@@ -26,6 +26,8 @@ PAGES = sorted([REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *DOCS.
 NOTEBOOKS = sorted((DOCS / "notebooks").glob("*.ipynb"))
 MINUTES, LONG = "minutes", "long"
 REPORT = "TACE was performed. Epirubicin 40 mg and Lipiodol 10 ml were given as an emulsion through the hepatic artery."
+#: A line that keeps what a command prints in a variable of the shell.
+_KEPT = re.compile(r"^[A-Z_]+=\$\(.*\)$")
 _BLOCK = re.compile(r"(?:<!-- (minutes|long) -->\n)? *```(bash|python)\n(.*?)```", re.DOTALL)
 
 
@@ -60,10 +62,10 @@ def blocks_of(page: Path) -> list[Block]:
 
 
 def commands(text: str) -> list[list[str]]:
-    """The commands of a shell block, as words; loops and comments are left out."""
+    """The commands of a shell block, as words; loops, comments and lines that keep an output are left out."""
     joined = text.replace("\\\n", " ").replace("${i}", "1")
     lines = [line.strip().rstrip("&").strip() for line in joined.splitlines()]
-    words = [shlex.split(line.partition("&&")[0], comments=True) for line in lines]
+    words = [shlex.split(line.partition("&&")[0], comments=True) for line in lines if not _KEPT.match(line)]
     return [w for w in words if w and w[0] not in ("for", "done")]
 
 
@@ -86,8 +88,14 @@ def run(block: Block, folder: Path) -> None:
     Raises:
         AssertionError: a command of it fails, with what it said.
     """
-    steps = [["python", "-c", block.text]] if block.language == "python" else commands(block.text)
     # the command may belong to another source than this one, so its module of this source is run
+    if block.language == "python":
+        steps = [["python", "-c", block.text]]
+    elif any(_KEPT.match(line) for line in block.text.splitlines()):
+        python = shlex.quote(sys.executable)
+        steps = [["bash", "-euc", f'mewm() {{ {python} -m MeWMLib.cli "$@"; }}\n{block.text}']]
+    else:
+        steps = commands(block.text)
     programs = {"python": [sys.executable], "mewm": [sys.executable, "-m", "MeWMLib.cli"]}
     for step in steps:
         given, words = assigned(step)

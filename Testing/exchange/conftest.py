@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from MeWMLib.core.comparison import Comparison
 from MeWMLib.core.io import read_volume, write_volume
+from MeWMLib.core.plan import Plan
+from MeWMLib.core.records import to_plain
 from MeWMLib.core.volume import Volume
 from MeWMLib.exchange.export import Exported, ExportSettings, export_plan
 
@@ -54,11 +58,22 @@ def make_plan(folders: ModuleType) -> Maker:
     def make(dicom: Path, labels: np.ndarray, folder: Path, *, series: str | None = None, keep: int = 1) -> Planned:
         ct = read_volume(dicom, series)
         folders.write_plan_folder(folder, ct.array, labels, ct.geometry, keep=keep)
+        _compare(folder / "plan.json")
         scan = Volume(ct.array, ct.geometry, "arterial")
         write_volume(scan, folder / "pre.nrrd")
         return Planned(folder, dicom, scan, labels)
 
     return make
+
+
+def _compare(file: Path) -> None:
+    """Let a plan know how far its risks are from the truth, as a whole one does."""
+    data = json.loads(file.read_text(encoding="utf-8"))
+    plan = Plan.from_json(data).compared(Comparison())
+    data["comparison"] = to_plain(plan.comparison)
+    for entry, candidate in zip(data["candidates"], plan.candidates, strict=True):
+        entry["risk_unseen"] = candidate.risk.unseen
+    file.write_text(json.dumps(data), encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

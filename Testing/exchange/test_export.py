@@ -12,6 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 
+from MeWMLib.core.difference_words import apart_of
 from MeWMLib.core.errors import (
     GeometryMismatchError,
     InputError,
@@ -189,6 +190,14 @@ def test_the_report_holds_the_numbers_of_the_plan(planned, exported, series_of):
     kept = [c for c in PlanFolder(planned.plan).read().plan.candidates if c.files]
     assert numbers["log-risk"] == pytest.approx([c.risk.log_risk for c in kept], abs=1e-5)
     assert numbers["log-risk-low"] == pytest.approx([c.risk.interval[0] for c in kept], abs=1e-5)
+    # with all that is known to be uncertain, and how each stands to rank 1
+    ends = [c.risk.total_interval for c in kept]
+    assert all(ends)
+    for n, side in enumerate(("low", "high")):
+        assert numbers[f"log-risk-95-{side}"] == pytest.approx([one[n] for one in ends], abs=1e-5)
+        assert numbers[f"hazard-95-{side}"] == pytest.approx([np.exp(one[n]) for one in ends], rel=1e-4)
+    told = apart_of(PlanFolder(planned.plan).read())
+    assert {f"Predicted risk: {told[c.rank]}" for c in kept if c.rank > 1} <= set(texts) and len(kept) > 1
     assert {c.protocol.text for c in kept} <= set(texts)
     # volumes from the masks themselves: before, and after each outcome
     voxel = planned.ct.geometry.voxel_ml

@@ -137,7 +137,8 @@ class FakeWorld:
 
     def candidate(self, patient, protocol, outcomes):
         warnings = check(protocol, patient.clinical)
-        return Candidate(protocol, self.assess(patient, outcomes), self.change(patient, outcomes[0]), warnings)
+        risk = self.comparison.told(self.assess(patient, outcomes))
+        return Candidate(protocol, risk, self.change(patient, outcomes[0]), warnings)
 
     def judge(self, patient, protocols, seeds, settings, cancelled):
         if cancelled():
@@ -164,8 +165,9 @@ class FakeWorld:
             found.append(Candidate(protocol, risk, self.change(patient, outcomes[0])))
             found.sort(key=lambda c: (c.risk.log_risk, c.protocol.text))
             tree.append(SearchStep(1, 0, Protocol(()), protocol, risk.log_risk, True))
-            on_plan(Plan(tuple(found), tuple(tree), "finished", len(found)), (n + 1) / len(protocols))
-        return Plan(tuple(found), tuple(tree), stopped_by, len(found))
+            best = Plan(tuple(found), tuple(tree), "finished", len(found)).compared(self.comparison)
+            on_plan(best, (n + 1) / len(protocols))
+        return Plan(tuple(found), tuple(tree), stopped_by, len(found)).compared(self.comparison)
 
 
 def sample(name: str, report):

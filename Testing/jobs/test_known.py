@@ -77,7 +77,7 @@ def test_a_job_that_is_over_leaves_nothing(tmp_path, fake_script, small_bundle):
         if not seen:
             seen.extend(known())
 
-    job = Job("propose", {"case": "sample:tiny", "goal": "spare SMITH"})
+    job = Job("propose", {"case": "sample:tiny", "goal": "no PVA, spare SMITH"})
     runner.run(job, look, command=[sys.executable, str(fake_script)])
     assert [one.state for one in seen] == ["at work"] and seen[0].row.kind == "propose"
     assert known() == [] and b"SMITH" not in b"".join(p.read_bytes() for p in data_folder().rglob("*") if p.is_file())

@@ -141,6 +141,9 @@ def test_my_protocol_is_simulated_beside_the_first_one(do, tmp_path):
     for candidate in (pair.mine, pair.first):
         assert all(m.risk_change is not None for m in candidate.contributions)
     assert document.plan.candidates[0].contributions == pair.first.contributions
+    assert pair.difference == document.plan.comparison.difference(pair.mine.risk, best.risk)
+    moved = (*pair.mine.contributions, *pair.first.contributions, *pair.swaps)
+    assert moved and all(one.difference.change == one.risk_change for one in moved)
     ct = io.read_volume(tmp_path / "out" / pair.mine.files["ct"])
     assert ct.simulated is not None and ct.simulated.protocol == pair.mine.protocol.text
     written = json.loads((tmp_path / "out" / "plan.json").read_text())

@@ -110,7 +110,7 @@ def test_every_kind_of_job(serve, case, tmp_path, fake):
     out = tmp_path / "found" / "my labels.nii.gz"
     result = go(server, Job("segment", {"case": ct}, str(out)))
     assert result["file"] == out.name and io.read_labels(out, fake.GEOMETRY).tumour.any()
-    assert go(server, Job("propose", {"case": ct, "labels": labels, "goal": "x"}))["policy"] == "fake"
+    assert go(server, Job("propose", {"case": ct, "labels": labels, "goal": "shrink it"}))["policy"] == "fake"
     post = {"post": ct, "post_labels": labels}
     out = tmp_path / "risk.json"
     assert go(server, Job("assess", {"case": ct, "labels": labels, **post}, str(out)))["risk"] == 0.5

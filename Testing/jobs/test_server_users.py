@@ -159,7 +159,7 @@ def test_the_audit_log_says_who_did_what_and_nothing_of_a_patient(serve, files):
 
     server = serve()
     anna = Tokens(server.data).create("anna")
-    secret = replace(PLAN, inputs={**PLAN.inputs, "goal": "spare SMITH", "clinical": {"age_years": 71.25}})
+    secret = replace(PLAN, inputs={**PLAN.inputs, "goal": "no PVA, spare SMITH", "clinical": {"age_years": 71.25}})
     job_id = begin(of(server, anna), secret, files)
     lines(of(server, anna), job_id)
     ask(server, anna, "GET", f"/jobs/{job_id}/files/plan.json")

@@ -234,11 +234,16 @@ def test_a_number_that_was_changed_with_its_checksum_is_found(plan, tmp_path) ->
     data["candidates"][0]["written"]["tumour_ml_after"] += 0.5
     data["candidates"][1]["hazard_ratio"] = 0.1
     data["findings"]["lesions"][0]["longest_axial_diameter_mm"] += 1
+    data["beside"]["difference"]["better"] = 0.99
+    data["beside"]["swaps"][0]["difference"]["interval"][1] = -0.1
+    moved = next(one for one in data["candidates"][0]["contributions"] if one["difference"])
+    moved["risk_change"] -= 1
     write_sealed(data, folder / "plan.json")
     wrong = [one.text for one in verify(folder).findings if one.wrong]
     # the tables hold two of the numbers once more
-    assert len(wrong) == 5, wrong
-    changed = ("candidates[0].written.tumour_ml_after", "candidates[1].hazard_ratio", "longest_axial_diameter_mm")
+    assert len(wrong) == 8, wrong
+    changed = ("candidates[0].written.tumour_ml_after", "candidates[1].hazard_ratio", "longest_axial_diameter_mm",
+               "beside.difference.better", "beside.swaps[0].difference.interval[1]", ".difference.change")  # fmt: skip
     for name in (*changed, "ranking.csv[1]", "lesions.csv[1]"):
         assert any(name in text for text in wrong)
 

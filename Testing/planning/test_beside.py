@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from MeWMLib.core.beside import ADD, DROP, REPLACE, Beside, swaps, without
+from MeWMLib.core.comparison import Comparison
 from MeWMLib.core.outcome import Risk, TumourChange
 from MeWMLib.core.plan import Candidate
 from MeWMLib.core.protocol import Protocol
@@ -80,6 +81,24 @@ def test_every_figure_is_a_simulation_and_nothing_known_is_simulated_again() -> 
     assert Beside.from_json(pair.to_json()).to_json() == pair.to_json()
 
 
+def test_every_difference_has_its_spread_by_the_comparison_of_the_plan() -> None:
+    comparison = Comparison(gain=0.5, error=0.3, spread=0.0, level=0.9, measured=True)
+    pair = beside(MINE, _candidate(FIRST), _Judge(), lambda p: [], comparison=comparison)
+    assert pair.difference == comparison.difference(pair.mine.risk, pair.first.risk)
+    assert pair.difference is not None and pair.difference.change == pair.risk_difference
+    moved = [m for c in (pair.mine, pair.first) for m in c.contributions]
+    for one in (*moved, *pair.swaps):
+        assert one.difference is not None and one.difference.change == one.risk_change
+        # by hand: the world of this test has one replica and no members, so that the error alone is left
+        assert one.difference.deviation == pytest.approx(0.3)
+        assert one.difference.interval == pytest.approx(
+            (0.5 * one.risk_change - 0.588, 0.5 * one.risk_change + 0.588), abs=1e-4
+        )
+    assert Beside.from_json(pair.to_json()) == pair
+    alone = beside(MINE, _candidate(FIRST), _Judge(), lambda p: [])
+    assert alone.difference is None and not any(s.difference for s in alone.swaps)
+
+
 def test_a_single_agent_has_nothing_to_leave_out() -> None:
     alone = Protocol.parse("PVA")
     pair = beside(alone, _candidate(alone), _Judge(), lambda p: [])
@@ -91,7 +110,7 @@ def test_without_lipiodol_nothing_is_an_emulsion() -> None:
     drug, oil, beads = emulsion.actions
     assert without(emulsion, oil).text == "Doxorubicin 50 mg + PVA"
     assert without(emulsion, beads).text == "Doxorubicin 50 mg (emulsion) + Lipiodol 10 ml (emulsion)"
-    moved = contributions(emulsion, {emulsion: 0.0, without(emulsion, oil): 0.25})
+    moved = contributions(emulsion, {emulsion: Risk((0.0,)), without(emulsion, oil): Risk((0.25,))})
     assert [(m.part, m.risk_change) for m in moved] == [
         ("Doxorubicin 50 mg", None),
         ("Lipiodol 10 ml", -0.25),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from MeWMLib.core.errors import PlanSettingsError
+from MeWMLib.core.outcome import Risk
 from MeWMLib.core.plan import PlanSettings
 from MeWMLib.core.protocol import Action, ActionSpace, Protocol, agent
 from MeWMLib.planning import doses, utility
@@ -128,7 +129,7 @@ def test_all_searches_agree_where_the_agents_do_not_interact(name: str) -> None:
 
 def test_leave_one_out_says_what_each_action_moved() -> None:
     pair, alone = Protocol.of(("Cisplatin", "Lipiodol")), Protocol.of(("Cisplatin",))
-    moved = contributions(pair, {pair: -1.0, alone: -0.25})
+    moved = contributions(pair, {pair: Risk((-1.0,)), alone: Risk((-0.25,))})
     assert [(c.action, c.risk_without, c.risk_change) for c in moved] == [
         ("Cisplatin", None, None),
         ("Lipiodol", -0.25, -0.75),

@@ -64,6 +64,8 @@ FILLERS = (
     "dome ", "the ", "stent ", "allergy ", "chronic ", "no ", "do not ", "at most ", "at most 5 mg ", "had ", "with ",
     "except ", "heart failure, ", "Jodallergie ", "whether, ", "cisplatin? ", "to ", "no cisplatin except ", "inr ",
     "tace ", "pv patent, ", "inr 1.1, now 2 ", "no hesitation ", "suspended in ", "(-) ", "4 mg/dl ", "not over 5 mg ",
+    "only ", "only 5 mg ", "only cisplatin, ", "unless ", "no cisplatin unless ", "except now, ", "no other drug, ",
+    "use cisplatin only, ", "monotherapy ", "had cisplatin, ",
 )  # fmt: skip
 
 

@@ -317,20 +317,44 @@ def test_my_protocol_beside_the_first(own_plan):
     from dataclasses import replace
 
     from MeWMLib.core.beside import Beside, swaps
+    from MeWMLib.core.comparison import Comparison, Difference
     from MeWMLib.core.plan import Contribution
+
+    def by(change):
+        return Difference(change, 0.3, gain=1.0, level=0.93)
 
     folder = PlanFolder(own_plan)
     document = folder.read()
     first, other = document.plan.candidates[:2]
-    mine = replace(other, rank=0, contributions=(Contribution("Lipiodol 10 ml", 0.5, -0.61),))
+    told = Comparison(gain=1, error=0.3, spread=0.0, level=0.93, measured=True)
+    mine = replace(other, rank=0, contributions=(Contribution("Lipiodol 10 ml", 0.5, -0.61, by(-0.61)),))
     steps = swaps(mine.protocol, first.protocol)
-    judged = [replace(s, log_risk=-0.333, risk_change=0.111) for s in steps[:1]]
+    judged = [replace(s, log_risk=-0.333, risk_change=0.111, difference=by(0.111)) for s in steps[:1]]
     judged += [replace(s, forbidden=("a-rule",)) for s in steps[1:]]
-    folder.write(replace(document, beside=Beside(mine, first, tuple(judged))))
+    pair = Beside(mine, first, tuple(judged), told.difference(mine.risk, first.risk))
+    folder.write(replace(document, beside=pair))
     text = _render(own_plan)[2]
     assert "Your protocol beside the first one" in text and mine.described in text and len(steps) > 1
-    for expected in (steps[0].text, "+0.11", "forbidden by a-rule", "Lipiodol 10 ml \N{MINUS SIGN}0.61"):
-        assert expected in text
+    minus = "\N{MINUS SIGN}"
+    difference = f"{pair.risk_difference:+.2f} log"
+    for expected in (
+        steps[0].text, "+0.11", f"{minus}0.48 to +0.70", "cannot be told apart (truly lower with 36 %)",
+        "forbidden by a-rule", f"{minus}0.61", "truly lower with a probability of 98 %",
+        difference.replace("-", minus), "lower is better)", "rank 1 is better with a probability of",
+    ):  # fmt: skip
+        assert expected in text, expected
+
+
+def test_my_protocol_is_the_second_card_of_the_first_screen(own_plan):
+    from dataclasses import replace
+
+    from MeWMLib.scene.report import _choices
+
+    ranked = PlanFolder(own_plan).read().plan.candidates
+    mine = replace(ranked[0], rank=0, files={"ct": "mine.nrrd"})
+    assert len(ranked) > 2
+    assert [one.rank for one in _choices([*ranked, mine])][:3] == [1, 0, 2]
+    assert [one.rank for one in _choices([mine])] == [0]
 
 
 def test_weights_and_scores_are_printed(own_plan):

@@ -280,6 +280,59 @@ def _marked(look, pane):
     return bool(framed)
 
 
+def test_no_word_of_a_picture_lies_under_the_letter_of_a_side(look, reports):
+    look.open(reports["usual"] / "report.html")
+    look.page.evaluate(
+        """() => {
+          window.said = [];
+          const plain = CanvasRenderingContext2D.prototype.fillText;
+          CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+            const long = this.measureText(text).width;
+            window.said.push([this.canvas.getAttribute("aria-label"), text, x, y, long, this.textAlign]);
+            return plain.apply(this, arguments);
+          };
+        }"""
+    )
+    for width in (1280, 1000, 760):
+        look.page.set_viewport_size({"width": width, "height": 900})
+        for layout in ("four", "three", "axial"):
+            look.click("layout", layout)
+            for share in ("60", "100"):
+                look.page.evaluate("window.said = []")
+                look.page.fill("[data-mv=fade]", share)
+                look.settle()
+                said = look.page.evaluate("window.said")
+                letters = [one for one in said if one[1] in "RLAPSI" and len(one[1]) == 1]
+                assert letters and any("over" in one[1] for one in said) == (share == "60")
+                for pane, text, x, y, long, align in said:
+                    left = x - long if align == "right" else x - long / 2 if align == "center" else x
+                    near = [one for one in letters if one[0] == pane and one[1] != text and "SIMULATED" not in text]
+                    hidden = [
+                        one[1]
+                        for one in near
+                        if abs(y - 4 - one[3]) < 15 and left < one[2] + 12 and left + long > one[2] - 12
+                    ]
+                    assert not hidden, (width, layout, share, pane, text, hidden)
+    look.page.set_viewport_size({"width": 1280, "height": 900})
+    look.click("layout", "four")
+    look.page.fill("[data-mv=fade]", "60")
+    look.settle()
+    look.keep("fade")
+
+
+def test_the_list_of_keys_is_seen_when_it_is_asked_for(look, reports):
+    look.page.set_viewport_size({"width": 1280, "height": 900})
+    look.open(reports["usual"] / "report.html")
+    help_of = look.page.locator("[data-mv=help] .keys")
+    assert not help_of.is_visible()
+    look.key("?")
+    box = help_of.bounding_box()
+    assert box["y"] >= 0 and box["y"] + box["height"] <= 900
+    look.keep("keys")
+    look.key("?")
+    assert not help_of.is_visible() and look.page.evaluate("window.scrollY") == 0
+
+
 def test_every_picture_of_a_simulated_scan_says_so(look, reports):
     look.open(reports["usual"] / "report.html")
     shown = {"four": 4, "three": 3, "axial": 2, "coronal": 2, "sagittal": 2}

@@ -213,6 +213,15 @@ def test_a_page_with_volumes_says_so_at_its_top_and_one_without_holds_none(axial
     assert "pre.nrrd" in without and len(without) < len(page) - packed.characters
 
 
+def test_a_page_of_a_drawn_patient_says_that_nobody_is_shown(axial_plan):
+    from MeWMLib.scene.report import render_report
+
+    document = replace(PlanFolder(axial_plan).read(), case="sample:synthetic-hcc")
+    page = render_report(document, (), (), packed=_packed(axial_plan))
+    assert "holds the CT of a drawn patient, who is nobody" in page and "a patient's CT" not in page
+    assert not replace(document, case="sample:lits-117").drawn
+
+
 def test_only_our_script_may_run_and_nothing_may_be_asked_for(own_plan):
     data = json.loads((own_plan / "plan.json").read_text())
     data["case"] = data["goal"] = BAD

@@ -30,11 +30,18 @@ def test_a_search_saves_the_pair_and_the_panel_shows_it(user: Any) -> None:
     document = _explored(user, compare=True).document
     assert document.beside is not None and document.beside.mine.protocol == MINE
     label = user.front.outcome.mine.label
-    assert f"{document.beside.risk_difference:+.2f}" in label.text
+    told = document.beside.difference
+    ends = " to ".join(f"{end:+.2f}" for end in told.interval)
+    assert f"{document.beside.risk_difference:+.2f}" in label.text and f"95 % interval {ends};" in label.text
+    chance = max(told.better, 1 - told.better)
+    assert f"truly better with a probability of {100 * chance:.0f} %" in label.text
+    assert ("CANNOT BE TOLD APART" in label.text) != told.told_apart
     texts = [button.text for button in user.front.outcome.mine.buttons]
     assert len(texts) == len(document.beside.swaps)
     for text, swap in zip(texts, document.beside.swaps, strict=True):
-        assert swap.text in text and (swap.risk_change is None or f"({swap.risk_change:+.2f})" in text)
+        assert swap.text in text and (swap.risk_change is None or f"({swap.risk_change:+.2f}, " in text)
+        one = swap.difference
+        assert one is None or ("cannot be told apart" in text) != one.told_apart
 
 
 def test_a_button_takes_an_action_over_and_simulates_again(user: Any) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from MeWMLib.core.comparison import Comparison, Difference
 from MeWMLib.core.errors import RuleError
 from MeWMLib.core.goal import Goal
 from MeWMLib.core.outcome import ReplicaScore, TumourChange
@@ -74,6 +75,11 @@ def test_a_plan_says_what_moved_the_risk_and_what_was_pruned() -> None:
     known = [c for c in longest.contributions if c.risk_change is not None]
     assert known and all(c.risk_change == pytest.approx(longest.risk.log_risk - c.risk_without) for c in known)
     assert {c.action for c in longest.contributions} == {a.text for a in longest.protocol.actions}
+    assert not any(c.difference for c in known), "nobody said how far predictions are from the truth"
+    comparison = Comparison(gain=0.5, error=0.2, spread=0.0)
+    told = explore(SPACE, PlanSettings(search="beam", replicas=1), Clinical(), Toy(), comparison=comparison)
+    moved = [c for one in told.candidates for c in one.contributions if c.risk_change is not None]
+    assert moved and all(c.difference == Difference(c.risk_change, 0.2, 0.5, 0.9) for c in moved)
     written = plan.to_json()
     assert written["pruned"] and written["simulations"] == plan.simulations == plan.evaluated
 

@@ -113,7 +113,7 @@ def programs() -> str:
     parts = [
         "# Research programs",
         "`mewm cohort`, `train`, `evaluate` and `plan-cohort` start programs of their own; most belong to the lab "
-        '(`pip install "mewm[lab]"`). This page is made from their argument parsers at each build.',
+        '(`.venv/bin/pip install -e ".[lab]"`). This page is made from their argument parsers at each build.',
     ]
     for program in [c.name for c in arguments._COMMANDS if c.run == arguments._PROGRAM]:
         for part in arguments._PARTS.get(program, ("",)):

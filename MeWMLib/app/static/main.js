@@ -8,7 +8,7 @@ import { dropAnywhere, dropPlace, openFiles, phaseText, readSeries, showSamples,
 import { showAssessment, showFacts, showRanking, showRuns } from "./outcome.js";
 import { Form } from "./patient.js";
 import { Saving } from "./saving.js";
-import { settle } from "./settle.js";
+import { heed, settle } from "./settle.js";
 import { Stage } from "./stage.js";
 import { Steps } from "./steps.js";
 
@@ -27,12 +27,13 @@ class App {
     this.case = null;
     this.advice = null;
     this.result = null; // of the run that is shown
+    this.judged = null; // the run of the assessment that is shown
     this.accepted = new Map(); // what a user went on with all the same, by job
     this.stage = new Stage(start);
     this.steps = new Steps();
     this.stage.onrank = (by) => this.stepRank(by);
     this.brush = new Brush(this.stage, (one) => this.took(one), (error) => this.guard(async () => { await this.refresh(); throw error; }));
-    this.form = new Form(start, (advice) => { this.advice = advice; this.settle(); }, (error) => this.complain(error));
+    this.form = new Form(start, (advice) => heed(this, advice), (error) => this.complain(error));
     this.jobs = new JobBar(start.kinds, (run, event) => this.heard(run, event), (run, final, failure) => this.ended(run, final, failure));
     this.saving = new Saving((error) => this.complain(error));
     byId("banner").textContent = start.banner;
@@ -166,7 +167,7 @@ class App {
     if (one.state === "choosing") return this.opened(one, byId("series"), (read) => this.show(read.id));
     this.jobs.begin("Opening the CT");
     this.case = one;
-    this.result = this.run = null;
+    this.result = this.run = this.judged = null;
     this.brush.forget();
     sessionStorage.setItem("case", one.id);
     fill(byId("assessment"));
@@ -204,7 +205,7 @@ class App {
     const last = runs.filter((run) => run.final && run.final.kind === "result" && run.kind !== "segment");
     const plan = last.filter((run) => run.kind !== "assess").pop(), judged = last.filter((run) => run.kind === "assess").pop();
     if (plan && !this.result) await this.showRun(plan);
-    if (judged && !byId("assessment").childElementCount) await showAssessment(this.case.id, judged, judged.final.data);
+    if (judged && !byId("assessment").childElementCount) await this.showJudged(judged);
   }
 
   // A case as the server told it after a change by this page.
@@ -231,7 +232,7 @@ class App {
 
   async another() {
     this.jobs.stop();
-    this.case = this.result = this.run = null;
+    this.case = this.result = this.run = this.judged = null;
     sessionStorage.removeItem("case");
     this.stage.wanted = "";
     this.stage.close();
@@ -321,7 +322,7 @@ class App {
     if (run.kind === "segment") {
       this.brush.forget();
       await this.stage.outline(one);
-    } else if (run.kind === "assess") await showAssessment(one.id, kept, told.final.data);
+    } else if (run.kind === "assess") await this.showJudged(kept, told.final.data);
     else await this.showRun(kept, told);
     this.settle();
   }
@@ -335,6 +336,11 @@ class App {
     const first = found.plan.candidates.find((one) => one.shown);
     await this.showRank(first || null);
     this.steps.open("outcome");
+  }
+
+  async showJudged(run, data = run.final.data) {
+    this.judged = run;
+    await showAssessment(this.case.id, run, data);
   }
 
   async showRank(candidate) {
@@ -356,9 +362,9 @@ class App {
   }
 
   showResult() {
-    const { plan, outdated } = this.result;
+    const { plan } = this.result;
     show(byId("outcome-none"), false);
-    const note = [outdated ? "The outline was changed since: simulate again to see what that changes." : "", plan.stopped ? "The search was stopped; these are the best until then." : ""];
+    const note = [plan.stopped ? "The search was stopped; these are the best until then." : ""];
     if (plan.kind === "searched") note.unshift(`Best of ${plan.evaluated} protocols, by predicted risk.`);
     byId("outcome-note").textContent = note.filter(Boolean).join(" ");
     showRanking(plan, this.rank, false, (one) => this.guard(() => this.showRank(one)));

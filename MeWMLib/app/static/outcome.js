@@ -21,11 +21,12 @@ export function showRanking(plan, chosen, live, onchosen) {
   fill(place, ...plan.candidates.map((one) => {
     const input = make("input", { type: "radio", name: "rank", value: `${one.rank}`, disabled: live || !one.shown, checked: !live && one.rank === chosen });
     input.addEventListener("change", () => onchosen(one));
-    const risk = `log-risk ${signed(one.log_risk, 2)}`;
+    const risk = `log-risk ${signed(one.log_risk, 2)}${one.interval ? ` (${one.interval})` : ""}`;
     const change = `viable tumour ${signed(one.viable_change_percent)} %`;
     return make("label", { class: `card radio${one.shown || live ? "" : " dim"}` }, input,
       make("b", {}, single ? "" : make("span", { class: "rank" }, `${one.rank}`), one.protocol),
       make("span", {}, `${one.template}. ${risk}, ${change}`),
+      one.apart && !live ? make("span", {}, one.apart) : null,
       one.forbidden ? make("span", { class: "trouble" }, `forbidden by ${one.forbidden}`) : null);
   }));
   if (focused) {
@@ -67,8 +68,12 @@ export async function showAssessment(caseId, run, data) {
   const { before, after } = data.volumes_ml;
   const rows = [fact(`${ml(before.volume)} to ${ml(after.volume)}`, "tumour, by its outline"), fact(`${ml(after.lipiodol)}`, "tissue with Lipiodol")];
   for (const one of [data.recist, data.mrecist]) rows.push(fact(CATEGORIES[one.category] || "cannot be judged", `${one.criterion}: ${one.reasons.join("; ")}`));
-  rows.push(fact(signed(data.risk, 2), "predicted log-risk, from the CT after treatment"));
-  if (typeof data.median_survival_months === "number") rows.push(fact(`${data.median_survival_months.toFixed(1)} months`, "predicted median survival"));
+  const told = data.risk_total_interval, months = data.median_interval_months;
+  rows.push(fact(signed(data.risk, 2), `predicted log-risk, from the CT after treatment${told ? ` (95 % interval ${signed(told[0], 2)} to ${signed(told[1], 2)})` : ""}`));
+  if (typeof data.median_survival_months === "number") {
+    const spread = months ? ` (90 % interval ${months.map((end) => (end === null ? "later" : end.toFixed(1))).join(" to ")})` : "";
+    rows.push(fact(`${data.median_survival_months.toFixed(1)} months`, `predicted median survival${spread}`));
+  }
   const { word, text } = data.registration;
   fill(place, make("div", { class: "facts" }, ...rows),
     make("details", { class: "fold-line" }, make("summary", {}, `Registration of the two scans: ${word}`), make("p", { class: "soft" }, `${text}. ${data.labels_after.note}.`)));

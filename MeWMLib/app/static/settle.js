@@ -8,6 +8,19 @@ const SOURCES = {
   file: "From your file.", you: "Corrected by you.",
 };
 
+// What the server says of the form, and which results it changes.
+export function heed(app, advice) {
+  app.advice = advice;
+  if (app.case && advice.changed) app.case.changed = advice.changed;
+  app.settle();
+}
+
+// What has changed since a result was computed, in a sentence.
+function changedSince(one, run) {
+  const found = (one && run && one.changed && one.changed[run.id]) || [];
+  return found.length ? `Changed since this was computed: ${found.join(", ")}. Compute it again to see what that changes.` : "";
+}
+
 export function settle(app) {
   const one = app.case, busy = app.jobs.busy, outline = one && one.outline;
   show(byId("another"), Boolean(one));
@@ -31,12 +44,18 @@ export function settle(app) {
   byId("simulate").disabled = !ready || !protocol || Boolean(protocol.error);
   byId("explore").disabled = !ready;
   byId("treat-why").textContent = why;
-  app.steps.done("outcome", !app.result ? "" : app.result.plan.kind === "searched" ? `rank ${app.rank} of ${app.result.plan.candidates.length}` : "simulated");
+  app.steps.done("outcome", !app.result ? "" : app.result.plan.kind === "searched" ? `rank ${app.rank} of ${app.result.plan.candidates.length}` : "your protocol");
   const after = one && one.after && one.after.state === "open" ? one.after : null, sample = one && one.after_sample;
   byId("after-name").textContent = after ? `${after.name}, ${phaseText(after.phase)}` : sample ? "The sample has a CT after treatment of its own." : "";
   byId("assess").disabled = !ready || !(after || sample);
   for (const button of document.querySelectorAll("[data-export]")) button.disabled = !app.run || Boolean(app.saving.making);
   byId("save-what").textContent = app.run ? `Of the result \u201c${app.run.title}\u201d:` : "Simulate a treatment first.";
+  for (const [id, run] of [["pictures-changed", app.run], ["outcome-changed", app.run], ["assessment-changed", app.judged]]) {
+    const text = changedSince(one, run);
+    // the same text put in again would be read aloud again
+    if (byId(id).textContent !== text) byId(id).textContent = text;
+    show(byId(id), Boolean(text));
+  }
   show(byId("samples-part"), !one);
   const searching = app.jobs.run && app.jobs.run.kind === "plan";
   app.steps.next(!one ? "open" : !outline ? "outline" : app.result || searching ? "outcome" : "treat");

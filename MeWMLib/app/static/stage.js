@@ -90,7 +90,7 @@ export class Stage {
     const fresh = this.shownRun === null;
     [this.shownRun, this.shownRank] = [run.id, candidate.rank];
     if (!study.outcomes.has(candidate.rank)) study.outcomes.set(candidate.rank, this._entry(run, candidate));
-    await viewer.setOutcome(candidate.rank, candidate.rank ? `rank ${candidate.rank}` : "");
+    await viewer.setOutcome(candidate.rank, candidate.named);
     this.bar.allow();
     if (fresh) {
       this.bar.choose("layout", "four");

@@ -22,9 +22,11 @@ from typing import Any
 from MeWMLib.cohorts.layout import PRE, PRE_LABELS, image_of
 from MeWMLib.core.errors import CancelledError, InputError, MeWMError, UnreadableFileError
 from MeWMLib.core.io import atomic_path, write_json
+from MeWMLib.core.outcome import Risk
 from MeWMLib.core.patient import Clinical
 from MeWMLib.core.plan import JUDGES, SEARCH_NAMES, SPACES, Plan, PlanSettings
 from MeWMLib.core.plan_folder import PLAN, PlanFolder
+from MeWMLib.core.plan_tables import risk_columns
 from MeWMLib.core.records import read_json
 from MeWMLib.jobs.job import Event, Job
 from MeWMLib.lab.cohort_plans.engines import Answer, Engine, InProcessEngine, WorkerEngine
@@ -34,7 +36,9 @@ CLINICAL = "clinical.json"
 #: Written into a patient's folder when the plan is whole: what it was made of.
 DONE = "planned.json"
 TABLE, SUMMARY = "plans.csv", "cohort.json"
-_COLUMNS = ("id", "status", "protocol", "risk", "evaluated_protocols", "error")
+#: Of the first protocol, as `ranking.csv` names them.
+_RISK = tuple(risk_columns(Risk((0.0,))))
+_COLUMNS = ("id", "status", "protocol", *_RISK, "cannot_be_told_from_first", "evaluated_protocols", "error")
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,8 @@ def plan_cohort(
         jobs: from `jobs_of`.
         out: where the tables go.
         engine: what runs them.
-        on_progress: told the finished share and one sentence.
+        on_progress: told the finished share and one sentence, whenever that of a patient changes: a job tells its
+            progress many times in the same words.
         cancelled: asked again and again.
     """
     rows: dict[str, dict[str, Any]] = {}
@@ -102,13 +107,16 @@ def plan_cohort(
     by_name = dict(jobs)
     shares = dict.fromkeys(by_name, 0.0) | dict.fromkeys(rows, 1.0)
     lock = threading.Lock()
+    last: dict[str, str] = {}
 
     def tell(name: str, event: Event) -> None:
         with lock:
             if event.kind == "progress" and event.stage == "plan" and event.fraction is not None:
                 shares[name] = max(shares[name], 0.99 * event.fraction)
-            if event.kind in ("progress", "log"):
-                on_progress(sum(shares.values()) / len(shares), f"{name}: {event.message or event.stage}")
+            text = event.message or event.stage
+            if event.kind in ("progress", "log") and text != last.get(name):
+                last[name] = text
+                on_progress(sum(shares.values()) / len(shares), f"{name}: {text}")
 
     for answer in engine.run(todo, tell, cancelled):
         rows[answer.name] = _ended(answer, by_name[answer.name])
@@ -139,7 +147,9 @@ def _row(name: str, status: str, plan: Plan | None = None) -> dict[str, Any]:
     if plan is not None:
         row["evaluated_protocols"] = plan.evaluated
         if plan.best is not None:
-            row |= {"protocol": plan.best.protocol.text, "risk": plan.best.risk.log_risk}
+            row |= {"protocol": plan.best.protocol.text, **risk_columns(plan.best.risk)}
+            if plan.standings:
+                row["cannot_be_told_from_first"] = sum(one.group == 1 for one in plan.standings) - 1
     return row
 
 

@@ -149,7 +149,7 @@ COMMANDS = (
                 metavar=("CT", "LABELS")),
         _LABEL_VALUES,
     )),
-    Command("real-pair", "simulated CT and baselines beside the real CT after treatment, which is registered", PARTS, (
+    Command("real-pair", "simulated CT and baselines beside the CT after treatment, which is registered", PARTS, (
         *_pair(),
         _option("--protocol", 'what was given, as "Doxorubicin + Lipiodol"', required=True),
         _option("--before-native", "voxels of the scanner before treatment, for volumes of Lipiodol", metavar="CT"),

@@ -92,11 +92,11 @@ def judge(
 ) -> Figures:
     """Hold simulations and baselines against the scan after treatment: a real one, or that of a drawn patient.
 
-    Rows: `scan_after` (its Lipiodol alone); `mewm_expected`, what is expected; `mewm_territory`, the same told the half that the
-    artery fed; `mewm_sampled`, the mean of the figures of each replica, and `mewm_sampled_1` and on, each one; those of
-    `pair_rows.baselines`; what no simulation by the bundle can beat: `codec`, the real change through its autoencoder,
-    or `cubes`, the real change in cubes of 4 mm. Metrics: `pair_measures.Truth.figures`, `lipiodol_figures` on native
-    voxels, `with_ratios`.
+    Rows: `scan_after` (its Lipiodol alone); `mewm_expected`, what is expected; `mewm_territory`, the same told the half
+    that the artery fed; `mewm_sampled`, the mean of the figures of each replica, and `mewm_sampled_1` and on, each one;
+    those of `pair_rows.baselines`; what no simulation by the bundle can beat: `codec`, the change through its
+    autoencoder, or `cubes`, the change in cubes of 4 mm. Metrics: `pair_measures.Truth.figures`, `lipiodol_figures` on
+    native voxels, `with_ratios`.
 
     Args:
         pair: prepared.

@@ -107,6 +107,14 @@ function watchKeys(pane, viewer, actions) {
   });
 }
 
+// A key opens what may lie below the end of the window, so the page goes there; the same key goes back.
+function unfold(details) {
+  if (!details.open) details.back = window.scrollY;
+  details.open = !details.open;
+  if (details.open) details.scrollIntoView({ block: "nearest" });
+  else window.scrollTo({ top: details.back ?? window.scrollY });
+}
+
 // The first press begins at the cross-hair, the second one ends there.
 function measureByKey(pane, viewer) {
   const { tape } = viewer;

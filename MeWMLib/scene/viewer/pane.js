@@ -3,6 +3,7 @@
 const BAND = 24; // height of the mark; every picture is fitted below it, so that two beside one another are alike
 const MARK = "SIMULATED \u2014 research use only";
 const YELLOW = "#ffdd57", BLUE = "#9fd8ff";
+const FONT = "system-ui, \"Segoe UI\", Roboto, \"DejaVu Sans\", sans-serif";
 const CROSS = "rgba(120, 255, 160, 0.85)";
 const add = (v, w, share = 1) => v.map((x, n) => x + share * w[n]);
 const dot = (v, w) => v[0] * w[0] + v[1] * w[1] + v[2] * w[2];
@@ -180,7 +181,7 @@ class Pane {
 
   _text(text, x, y, size, align = "left", colour = "white", baseline = "alphabetic") {
     const context = this.context;
-    context.font = `600 ${size}px system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif`;
+    context.font = `600 ${size}px ${FONT}`;
     context.textAlign = align;
     context.textBaseline = baseline;
     context.lineJoin = "round";
@@ -189,6 +190,18 @@ class Pane {
     context.strokeText(text, x, y);
     context.fillStyle = colour;
     context.fillText(text, x, y);
+  }
+
+  // A text as lines that are no longer than the room, where its words are.
+  _lines(text, size, room) {
+    this.context.font = `600 ${size}px ${FONT}`;
+    const lines = [];
+    for (const word of text.split(" ")) {
+      const longer = lines.length ? `${lines[lines.length - 1]} ${word}` : word;
+      if (lines.length && this.context.measureText(longer).width <= room) lines[lines.length - 1] = longer;
+      else lines.push(word);
+    }
+    return lines;
   }
 
   // What belongs to the picture wherever it is shown: that it is simulated, which side is which, where it lies, its scale.
@@ -205,11 +218,19 @@ class Pane {
       context.strokeRect(1, 1, w - 2, h - 2);
       top = 28;
     }
-    const small = w < 300 ? 11 : 12.5;
-    this._text(this.title, 8, top + 14, w < 300 ? small : small + 1.5); // clear of the letter of the side
-    this._text(`${this.plane.title} ${placeText(normal, viewer.point[normal])}`, 8, top + 31, small);
+    const small = w < 300 ? 11 : 12.5, room = w / 2 - 12 - 14; // up to the letter of the side
+    let line = top + 14;
+    for (const [text, size] of [[this.title, w < 300 ? small : small + 1.5], [`${this.plane.title} ${placeText(normal, viewer.point[normal])}`, small]]) {
+      for (const part of this._lines(text, size, room)) {
+        this._text(part, 8, line, size);
+        line += size + 4;
+      }
+    }
     const { width, level } = viewer.window;
-    if (this.marked) this._text(viewer.seed == null ? viewer.named : `${viewer.named}, seed ${viewer.seed}`, 8, h - 10, small - 0.5);
+    if (this.marked) {
+      const lines = this._lines(viewer.seed == null ? viewer.named : `${viewer.named}, seed ${viewer.seed}`, small - 0.5, room);
+      lines.reverse().forEach((part, n) => this._text(part, 8, h - 10 - n * (small + 3), small - 0.5));
+    }
     this._text(`W ${width} L ${level}`, w - 8, h - 10, small - 0.5, "right");
     this._scaleBar(w, h);
     if (shows === "difference") this._legend(w, top + 16, h, viewer.outcome.difference);
@@ -226,7 +247,7 @@ class Pane {
     context.beginPath();
     context.roundRect(x, y, 24, 24, 5);
     context.fill();
-    context.font = "800 17px system-ui, \"Segoe UI\", Roboto, \"DejaVu Sans\", sans-serif";
+    context.font = `800 17px ${FONT}`;
     context.textAlign = "center";
     context.textBaseline = "middle";
     context.fillStyle = letter === "R" ? "black" : "white";

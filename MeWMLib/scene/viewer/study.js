@@ -102,7 +102,7 @@ class StudyPage {
     }
     const actions = {
       fade: () => {}, l: () => viewer.setPreset("liver"), t: () => viewer.setPreset("soft"),
-      i: () => viewer.setPreset("lipiodol"), b: () => viewer.setPreset("bone"), "?": () => { one("help").open = !one("help").open; },
+      i: () => viewer.setPreset("lipiodol"), b: () => viewer.setPreset("bone"), "?": () => unfold(one("help")),
     };
     for (const pane of viewer.panes) {
       watchPointers(pane, viewer);

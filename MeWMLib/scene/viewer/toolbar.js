@@ -65,7 +65,7 @@ function connectToolbar(root, viewer, more = {}) {
     l: () => viewer.setPreset("liver"), t: () => viewer.setPreset("soft"),
     i: () => viewer.setPreset("lipiodol"), b: () => viewer.setPreset("bone"),
     f: () => one("flicker").click(), o: () => one("outlines").click(), r: () => one("reset").click(),
-    "?": () => { one("help").open = !one("help").open; },
+    "?": () => unfold(one("help")),
     ...more,
   };
   for (const pane of viewer.panes) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import os
 import signal
@@ -68,7 +69,19 @@ def test_every_patient_is_planned_and_stands_in_the_table(
         rows = list(csv.DictReader(file))
     assert [r["id"] for r in rows] == list(NAMES) and {r["status"] for r in rows} == {"planned"}
     best = json.loads(plans(tmp_path / "out")[NAMES[2]])["candidates"][0]
-    assert (rows[2]["protocol"], float(rows[2]["risk"])) == (best["protocol"], best["risk"])
+    assert (rows[2]["protocol"], float(rows[2]["log_risk"])) == (best["protocol"], best["risk"])
+    # what is known to be uncertain stands beside it, under the names of the plan's own table
+    with (tmp_path / "out" / NAMES[2] / "ranking.csv").open(newline="", encoding="utf-8") as file:
+        first = next(csv.DictReader(file))
+    shared = [name for name in first if name.startswith(("log_risk", "hazard_ratio", "median_survival"))]
+    assert len(shared) == 13 and {name: rows[2][name] for name in shared} == {name: first[name] for name in shared}
+    assert float(rows[2]["log_risk_95_low"]) < best["risk"] < float(rows[2]["log_risk_95_high"])
+    groups = [one["group"] for one in json.loads(plans(tmp_path / "out")[NAMES[2]])["standings"]]
+    assert int(rows[2]["cannot_be_told_from_first"]) == groups.count(1) - 1
+    # of each patient, no sentence is told twice in a row
+    for name in NAMES:
+        told = [text for _, text in said if text.startswith(f"{name}: ")]
+        assert told and all(one != other for one, other in itertools.pairwise(told))
     shares = [f for f, _ in said]
     assert shares == sorted(shares) and shares[-1] == pytest.approx(1.0)
     assert not list((tmp_path / "out").glob("*/.mewm-journal.jsonl")), "a finished plan needs no journal"
