@@ -182,8 +182,8 @@ def notes(result: Mapping[str, Any]) -> dict[str, list[str]]:
         out["plans"].append(
             f"mewm_assistant was searched in the first {few} of {every} patients (--assistant-patients), since every "
             "simulation needs a pass of the segmenter there: its row is not to be read against rows of all patients. "
-            f"On the same {few} patients its F1 less that of mewm is {figure(apart, 1)}; Table 3 has both rows on these "
-            "patients."
+            f"On the same {few} patients its F1 less that of mewm is {figure(apart, 1)}; Table 3 has both rows on "
+            "these patients."
         )
     if rows:
         out["plans"].append("The paper's model is Algorithm 1 as printed, so that its numbers stand at mewm_assistant.")
