@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from MeWMLib.lab.reproduce.page_tables import WORDS, figure
+from MeWMLib.lab.reproduce.page_tables import FEWEST, WORDS, figure
 
 Figure = Mapping[str, Any]
 
 
 def summary(result: Mapping[str, Any]) -> list[str]:
-    """Three to six sentences: samples beside the copy, searches beside the constant plan and the prior, what is open.
+    """Up to six sentences: samples beside the copy, searches beside the constant plan and the prior, what is open.
 
     A difference counts where its 95 % interval leaves out "no difference"; of two distances without a paired
-    difference, where their intervals do not overlap. What cannot be told from this run is not mentioned.
+    difference, where their intervals do not overlap. What cannot be told from this run is not mentioned, and figures of
+    fewer than `FEWEST` patients are not compared.
 
     Args:
         result: what `reproduce.json` holds.
     """
+    if 0 < result["about"]["patients"] < FEWEST:
+        return [f"Fewer than {FEWEST} patients: the figures are examples, and nothing is compared here."]
     open_: list[str] = []
     found = [
         _distance(result["table1"].get("rows", {}), open_),
@@ -126,7 +129,9 @@ def _others(result: Mapping[str, Any], open_: list[str]) -> None:
 
 
 def _known(value: Figure | None) -> bool:
-    return bool(value) and value is not None and all(value.get(name) is not None for name in ("mean", "low", "high"))
+    if not value or (value.get("n") or 0) < FEWEST:
+        return False
+    return all(value.get(name) is not None for name in ("mean", "low", "high"))
 
 
 def _side(value: Figure | None, nothing: float) -> int:

@@ -29,7 +29,7 @@ def result(**more: Any) -> dict[str, Any]:
     """What a run of 40 drawn patients found, 12 of them searched with the assistant."""
     assistant = {"f1": of(63.8, 49.9, 72.9, 12)}
     found = {
-        "paper": PAPERS, "paper_set": "in-house",
+        "about": {"patients": 40}, "paper": PAPERS, "paper_set": "in-house",
         "table1": {"rows": {
             "mewm": {
                 "fid": of(0.68, 0.49, 0.87), "mae_ratio": of(1.17, 1.09, 1.24), "mae_8mm_ratio": of(0.91, 0.83, 0.996),
@@ -148,6 +148,11 @@ def test_the_summary_says_who_is_ahead_and_what_is_open() -> None:
     text = " ".join(summary(other))
     assert "times that of the copy, less" in text and "the constant plan agrees less" in text
     assert "whose intervals overlap" not in text and "the lowest has" not in text
+    # of few patients nothing is claimed, of a row or of the run
+    other["table1"]["rows"]["mewm"] = {"mae_ratio": of(1.36, 1.26, 1.44, 3)}
+    assert "times that of the copy" not in " ".join(summary(other))
+    few = summary(result(about={"patients": 3}))
+    assert len(few) == 1 and "nothing is compared" in few[0]
     assert summary(result(table1={"rows": {}}, table2={}, table3={}, virtual={}, response={})) == []
 
 
