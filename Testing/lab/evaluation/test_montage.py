@@ -53,6 +53,15 @@ def test_only_simulated_tiles_bear_the_mark(tmp_path) -> None:
     assert share_of(low, YELLOW) > 0.01 and share_of(tiles[0][1][: len(tiles[0][1]) // 2], YELLOW) == 0
 
 
+def test_a_drawn_patients_scan_bears_a_mark_of_its_own(tmp_path) -> None:
+    image, _ = slice_of()
+    made, own, plain = drawn(
+        [[Tile(image, simulated=True), Tile(image, drawn=True), Tile(image)]], tmp_path / "x.png"
+    )[0]  # fmt: skip
+    # SIMULATED is longer than DRAWN
+    assert share_of(made, YELLOW) > 1.3 * share_of(own, YELLOW) > 0.002 and share_of(plain, YELLOW) == 0
+
+
 def test_the_window_is_that_of_soft_tissue(tmp_path) -> None:
     values = np.repeat(np.array([[-500.0, -160.0, 40.0, 240.0, 900.0]], np.float32), 5, 0)
     tile = drawn([[Tile(values)]], tmp_path / "x.png")[0][0]

@@ -17,11 +17,14 @@ from MeWMLib.core.errors import InputError, UnreadableFileError
 from MeWMLib.core.io import write_labels
 from MeWMLib.core.protocol import Protocol
 from MeWMLib.core.volume import Geometry, LabelMap, Volume
+from MeWMLib.lab.evaluation.montage import Tile
 from MeWMLib.lab.evaluation.perceptual import fid, lpips, pooled
+from MeWMLib.lab.reproduce import images
 from MeWMLib.lab.reproduce.backbone import PublishedFeatures
 from MeWMLib.lab.reproduce.kept import Kept, key_of
 from MeWMLib.lab.reproduce.organs import without_outside
 from MeWMLib.lab.reproduce.physicians import WITH, WITHOUT, physician_rows, read_choices
+from MeWMLib.lab.reproduce.records import Record
 from MeWMLib.lab.reproduce.responses import response_table
 from MeWMLib.lab.reproduce.split import held_out
 from MeWMLib.lab.reproduce.stored import stored_rows
@@ -260,3 +263,25 @@ def test_the_outline_after_sees_a_shrinkage_that_the_one_before_does_not() -> No
         patients.append(one)
     rows = response_table(patients, {}, 0, OneCase(patients))["rows"]  # type: ignore[arg-type]
     assert rows["outline_after"]["auc"]["mean"] == 1.0 and rows["mewm_scan_after"]["auc"]["mean"] == 0.5
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+def test_scans_before_and_after_of_a_drawn_patient_are_marked_alike(
+    drawn: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[list[Tile]] = []
+    monkeypatch.setattr(images, "write_tiles", lambda _path, asked: lines.extend(asked))
+    array = np.zeros((3, 40, 40), np.float32)
+    tumour = np.zeros(array.shape, bool)
+    tumour[1, 10:20, 10:20] = True
+    images._draw(tmp_path / "x.png", array, tumour, {"mewm": array}, array, drawn, "P1")
+    assert [(t.title, t.drawn, t.simulated) for t in lines[0]] == [
+        ("P1, before", drawn, False), ("scan after", drawn, False), ("one sample", False, True),
+    ]  # fmt: skip
+
+
+def test_a_scan_after_that_was_kept_under_its_old_name_counts(tmp_path: Path) -> None:
+    kept = Kept(tmp_path / "P1", key_of("P1"))
+    kept.write({"features": {"real": {"mean": 3.0}, "before": {"mean": 1.0}}})
+    record = Record(Patient("P1"), kept)  # type: ignore[arg-type]
+    assert record.features("scan_after") == {"mean": 3.0} and record.features("virtual") is None
