@@ -42,7 +42,7 @@ class Measured:
 
     Attributes:
         values: row to metric to number.
-        crops: row to (n, 64, 64) HU; "truth" are those of the real scan.
+        crops: row to (n, 64, 64) HU; "truth" are those of the scan after.
         outcomes: replicas of the simulation of what was given.
     """
 

@@ -42,7 +42,7 @@ class Record:
 
     @cached_property
     def crops(self) -> dict[str, NDArray[np.float32]]:
-        """Row to crops (n, 64, 64) HU; "truth" are those of the real scan after."""
+        """Row to crops (n, 64, 64) HU; "truth" are those of the scan after."""
         return self.kept.arrays()
 
     @property

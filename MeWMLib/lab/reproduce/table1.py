@@ -13,7 +13,7 @@ from MeWMLib.lab.evaluation.perceptual import FeatureNetwork, fid, lpips, pooled
 from MeWMLib.lab.reproduce.records import Record
 
 TRUTH = "truth"
-#: Fewer crops of real scans have no Fréchet distance.
+#: Fewer crops of scans after have no Fréchet distance.
 LEAST_CROPS = 8
 #: Draws of the interval of the Fréchet distance.
 DRAWS = 40
@@ -47,7 +47,7 @@ def table1(records: Sequence[Record], network: FeatureNetwork | None, seed: int)
     real = [pooled(c[TRUTH], network) for c in crops]
     few = out["crops"] < LEAST_CROPS
     if few:
-        out["gaps"].append(f"FID needs {LEAST_CROPS} crops of real scans; there are {out['crops']}")
+        out["gaps"].append(f"FID needs {LEAST_CROPS} crops of scans after; there are {out['crops']}")
     for row, metrics in out["rows"].items():
         distances = [float(lpips(c[row], c[TRUTH], network).mean()) for c in crops]
         metrics["lpips"] = bootstrap_mean(distances, seed)

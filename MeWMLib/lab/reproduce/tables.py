@@ -187,7 +187,7 @@ TITLES = {
 
 
 def _network(records: Sequence[Record], settings: ReproduceSettings, backbone: Path | None) -> FeatureNetwork | None:
-    """The published network if its file is given, else the encoder of the segmenter; None without real scans."""
+    """The published network if its file is given, else the encoder of the segmenter; None without scans after."""
     import numpy as np
 
     real = [r.crops[TRUTH] for r in records if TRUTH in r.crops]

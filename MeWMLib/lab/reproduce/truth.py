@@ -1,4 +1,4 @@
-"""The real scan after treatment on the voxels of the one before."""
+"""The scan after treatment on the voxels of the one before."""
 
 from __future__ import annotations
 
