@@ -28,6 +28,7 @@ def test_jobs_on_ray_survive_the_loss_of_their_worker(serve, files, monkeypatch,
     ray = pytest.importorskip("ray", reason='Ray is not installed: pip install "mewm[ray]"')
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # as the tests beside them; 15 is Ray's own
     monkeypatch.setenv("MEWM_FAKE", "slow")
     local = serve()
     here = begin(local, files=files)
