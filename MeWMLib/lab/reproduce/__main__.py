@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ROW",
     )
     option("--physicians", "what physicians chose without and with MeWM", type=Path, metavar="CSV")
+    option("--readers", "scores of a reader study, by `mewm study score`", type=Path, metavar="DIR")
     option("--results", "folder of stamped results, for rows without weights", type=Path, metavar="DIR")
     option("--hold-out", "share of patients that is held out of what policies are fitted on, as the paper's 0.2; by "
            "default a cross-validation", 0.0)  # fmt: skip
@@ -117,7 +118,8 @@ def _run(args: argparse.Namespace, argv: Sequence[str], shown: Any) -> Path:
     settings = settings_from(ReproduceSettings, args, assumed=Protocol.parse(args.assume).text if args.assume else "")
     tables = TableSettings(
         folds=args.folds, repeats=args.repeats, hold_out=args.hold_out, backbone=args.backbone,
-        language=tuple(args.language), physicians=args.physicians, results=args.results or RESULTS,
+        language=tuple(args.language), physicians=args.physicians, readers=args.readers,
+        results=args.results or RESULTS,
     )  # fmt: skip
     if args.constant:
         tables = tables.chosen((), Protocol.parse(args.constant))

@@ -23,6 +23,7 @@ from MeWMLib.lab.reproduce.kept import Kept, file_checksum, key_of
 from MeWMLib.lab.reproduce.language_rows import language_table
 from MeWMLib.lab.reproduce.members import Gap
 from MeWMLib.lab.reproduce.physicians import physician_rows, read_choices
+from MeWMLib.lab.reproduce.readers import read_readers
 from MeWMLib.lab.reproduce.records import Record
 from MeWMLib.lab.reproduce.responses import response_table
 from MeWMLib.lab.reproduce.settings import ReproduceSettings
@@ -50,6 +51,7 @@ class TableSettings:
         backbone: TorchScript file of a published feature network, or None for the bundle's own.
         language: rows of language models, see `language.language_row`.
         physicians: CSV of physicians' choices, or None.
+        readers: scores of a reader study, or None.
         results: folder of stamped results.
         among, constant: set by `chosen`.
     """
@@ -60,6 +62,7 @@ class TableSettings:
     backbone: Path | None = None
     language: tuple[str, ...] = ()
     physicians: Path | None = None
+    readers: Path | None = None
     results: Path = RESULTS
     among: tuple[str, ...] = ()
     constant: Protocol = field(default_factory=lambda: Protocol.of(["Doxorubicin", "Lipiodol"]))
@@ -159,13 +162,11 @@ def all_tables(
             )
         )
     _physicians(out, records, tables, settings.seed)
-    out.gaps.append(
-        Gap(
-            "No readers took part",
-            "The human half of Table 1 was not run.",
-            "Run the reader study on this cohort's simulations.",
-        )
-    )
+    if tables.readers is None:
+        study = "Run a reader study on this cohort's simulations (`mewm study`) and give its scores with --readers."
+        out.gaps.append(Gap("No readers took part", "The human half of Table 1 was not run.", study))
+    else:
+        out.tables["readers"] = read_readers(tables.readers)
     _stored(out, settings, tables)
     if apart is not None:
         out.tables["split"] = {"held_out": sorted(apart), "share": tables.hold_out, "seed": settings.seed}

@@ -210,6 +210,7 @@ def test_no_labels_an_unregistered_scan_and_an_assumed_protocol(
         (("--hold-out", "1.5"), "between 0 and 1"),
         (("--backbone", "nothing.pt"), "does not exist"),
         (("--physicians", "nothing.csv"), "nothing.csv"),
+        (("--readers", "nowhere"), "study score"),
     ],
 )
 def test_what_cannot_be_used_is_refused(
