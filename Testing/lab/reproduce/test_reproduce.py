@@ -242,6 +242,16 @@ def test_language_models_physicians_stored_rows_and_the_split_stand_on_the_page(
     lines = ["patient,physician,with_mewm,protocol", "P00,A,0,Doxorubicin + Lipiodol",
              "P00,A,1,Cisplatin + Doxorubicin + Mitomycin + Lipiodol"]  # fmt: skip
     (tmp_path / "choices.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    told = {metric: {"value": 0.625, "low": 0.5, "high": 0.75, "n": 12} for metric in ("sensitivity", "specificity")}
+    told |= {"accuracy": {"value": 0.875, "low": 0.5, "high": 1.0, "n": 12}}
+    scores = {
+        "title": "Ours",
+        "answers": {"R1": 12},
+        "cases": 12,
+        "figures": {"mewm": {"R1": told}},
+        "comparison": None,
+    }
+    (tmp_path / "scores.json").write_text(json.dumps(scores), encoding="utf-8")
     stored = {
         "cohort": "60 synthetic patients",
         "stamp": {"command": "mewm evaluate planning", "date": "2026-01-01"},
@@ -251,6 +261,7 @@ def test_language_models_physicians_stored_rows_and_the_split_stand_on_the_page(
     (tmp_path / "results" / "planning.json").write_text(json.dumps(stored), encoding="utf-8")
     result = run(
         cohort, tmp_path / "out", bundle, "--assistant-patients", "1", "--language", "gpt-4o=ours", "medgpt=nobody",
+        "--readers", str(tmp_path / "scores.json"),
         "--physicians", str(tmp_path / "choices.csv"), "--results", str(tmp_path / "results"), "--hold-out", "0.34",
     )  # fmt: skip
     assert result["about"]["measured_now"] == 0
@@ -260,10 +271,12 @@ def test_language_models_physicians_stored_rows_and_the_split_stand_on_the_page(
     )
     assert all(len(body["messages"][-1]["content"]) > 1 for body in server.asked), "pictures are sent"
     assert any("nobody" in gap["what"] for gap in result["gaps"])
+    assert not any("No readers" in gap["what"] for gap in result["gaps"]) and result["readers"]["readers"] == 1
     assert result["physicians"]["paired"]["pairs"] == 1 and list(result["stored"]) == ["no_ccl"]
     held = result["split"]["held_out"]
     assert 0 < len(held) < 4 and result["table2"]["patients"] == len([p for p in held if p != "P01"])
     page = (tmp_path / "out" / "reproduce.html").read_text(encoding="utf-8")
+    assert "1 reader of the study “Ours”, 12 cases" in page and "readers 62.5" in page and "readers 87.5" in page
     for text in ("What the language models cost", "paired", "From stored results", "60 synthetic patients", "held out"):
         assert text in page
 
