@@ -175,7 +175,7 @@ def test_from_a_cold_start_to_the_first_overlay_on_a_real_ct(tab):
     page.click("#simulate")
     page.simulated()
     assert "SIMULATED" in page.label() and page.clicks == 2 < MOST_CLICKS
-    assert page.text("#step-outcome [data-done]") == "simulated"
+    assert page.text("#step-outcome [data-done]") == "your protocol"
     page.keep("app-outcome")
 
 
@@ -254,7 +254,9 @@ def test_the_whole_path_by_clicks(tab, tmp_path):
     page.page.wait_for_selector("#job:not([hidden])")
     page.click("#job-cancel")
     page.ended()
-    assert page.page.is_enabled("#simulate") and "SIMULATED" in page.label()
+    # the goal that was typed last may still be on its way to be read
+    page.page.wait_for_selector("#simulate:enabled")
+    assert "SIMULATED" in page.label()
 
 
 @pytest.mark.parametrize("case", ["oblique", "left-handed"])
