@@ -150,6 +150,35 @@ def test_messages_go_out_at_once(store):
             assert used.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
+@pytest.mark.parametrize("often", [1, 100])
+def test_an_answer_that_pynetdicom_loses_is_asked_for_again(store, exported, tmp_path, monkeypatch, often):
+    """Its reactor may take the first answer of a search from the loop that waits for it."""
+    from pynetdicom.association import Association
+
+    real, left = Association.send_c_find, [often]
+
+    def losing(self, query, *more, **named):
+        answers = real(self, query, *more, **named)
+        if query.QueryRetrieveLevel == "IMAGE" and left[0]:
+            left[0] -= 1
+            context, message = self.dimse.get_msg(block=True)
+            self._serve_request(message, context)
+        return answers
+
+    with fake.dimse(store) as place:
+        pacs = PacsAddress.parse(f"dimse:{place}", need_study=False)
+        client = connect(pacs)
+        transfer.push(client, exported.folder)
+        address = named(pacs, exported.study)
+        whole = transfer.pull(client, address, tmp_path / "whole")
+        monkeypatch.setattr(Association, "send_c_find", losing)
+        if often == 1:
+            assert transfer.pull(client, address, tmp_path / "all") == whole > 8
+        else:
+            with pytest.raises(PacsError, match="were lost, so that its list is not complete"):
+                transfer.pull(client, address, tmp_path / "all")
+
+
 def test_one_series_is_fetched_alone(pacs, exported, series_of, tmp_path):
     client = connect(pacs)
     transfer.push(client, exported.folder)
