@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -222,7 +224,9 @@ def test_a_ct_that_does_not_fit_is_judged_only_if_the_user_says_so(shown):
     assert "Registration: failed" in shown.widget("outcome", "assessLabel").text
 
 
-def test_one_replica_is_a_point_estimate_without_a_range(user):
+def test_one_replica_has_no_range_of_replicas(user):
+    from MeWMPanels import ranks
+
     user.load_sample()
     user.front.actions.add("A", Protocol.parse("Cisplatin + Lipiodol"))
     user.front.parameters.simulation.replicas = 1
@@ -230,8 +234,12 @@ def test_one_replica_is_a_point_estimate_without_a_range(user):
     user.click("simulation", "simulateButton")
     user.wait(lambda: user.front.comparison is not None)
     user.wait_idle()
+    # what replicas do not show is known of this model: there is an interval all the same
     text = user.widget("outcome", "summaryLabel").text
-    assert "point estimate" in text and "..." not in text
+    assert "95 % interval" in text and "range of" not in text
+    alone = user.front.comparison.document.plan.best
+    alone = replace(alone, risk=replace(alone.risk, unseen=None))
+    assert "a point estimate: one replica has no range" in ranks.summary_of(user.front.comparison.document, alone)
     assert user.widget("exploration", "rankTable").item(0, 4).text() == "\N{EN DASH}"
     table = user.front.comparison.node("table").GetTable()
     columns = [table.GetColumnName(n) for n in range(table.GetNumberOfColumns())]
