@@ -188,7 +188,7 @@ def test_every_picture_has_a_command_and_is_shown() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
 def test_installing_names_an_environment_and_no_index_that_lacks_us(page: Path) -> None:
-    """A bare pip is that of some Python; no index has MeWM, so that an extra comes from the folder of the source."""
+    """A bare pip belongs to any Python, and no index has MeWM: an extra comes from the folder of the source."""
     assert _wrong_installs(page.read_text(encoding="utf-8")) == []
 
 

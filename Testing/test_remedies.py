@@ -114,7 +114,7 @@ def test_installing_says_what_works_where_mewm_is(monkeypatch: pytest.MonkeyPatc
 
 
 def test_installing_names_the_pip_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A bare pip is that of another Python where nobody has activated the environment, as after `make demo`."""
+    """A bare pip belongs to another Python unless the environment was activated, as after `make demo`."""
     source, pip = tmp_path / "source", tmp_path / "source" / ".venv" / "bin" / "pip"
     pip.parent.mkdir(parents=True)
     pip.write_text("")

@@ -13,7 +13,7 @@ from MeWMLib.policy.goal_polarity import ADVERSE, ALL_BUT, DOUBT, EXCLUDE, FEARE
 from MeWMLib.policy.goal_sentences import Group, Sentence
 from MeWMLib.policy.goal_words import AGENT, SUBSTANCE, WEAK, Token
 
-#: What is rather not done, but for one case: said behind a comma, too, of what stands before.
+#: Words of an exception. After a comma they still apply to the agents named before it.
 EXCEPTIONS = set(
     "unless|if not otherwise|except if|except when|as a last resort|as last resort|as the last resort|"
     "only as a last resort|only as last resort|in the last resort|"
@@ -63,7 +63,7 @@ def _conditions(tokens: Sequence[Token]) -> list[int]:
         token = tokens[place]
         if _is_condition(token, alone and said):
             found.append(place)
-        # what stands behind, up to a comma
+        # whether the words from here to the next comma name no agent, and whether there are any
         alone = token.kind == WEAK or (alone and token.kind not in (AGENT, SUBSTANCE))
         said = token.kind != WEAK
     return found[::-1]

@@ -29,7 +29,7 @@ def read_readers(path: Path) -> dict[str, Any]:
         or where not all answered) and `n` (cases of the method).
 
     Raises:
-        UnreadableFileError: there is no such file, or it is no JSON.
+        UnreadableFileError: the file is missing, or is not JSON.
         InputError: it holds no scores of a study.
     """
     file = path / SCORES if path.is_dir() else path
