@@ -84,7 +84,7 @@ bench-segmentation: $(STAMP_DEV)
 	$(BIN)/python Testing/benchmarks/segmentation.py
 
 bench-plan: $(STAMP_DEV)
-	$(BIN)/python Testing/benchmarks/plan.py --baseline $(BASELINE)
+	$(BIN)/python Testing/benchmarks/plan.py --baseline $(BASELINE) $(ARGS)
 
 bench-peers: $(STAMP_DEV)
 	$(BIN)/python Testing/benchmarks/peers.py
@@ -138,7 +138,7 @@ bench-server: $(STAMP_DEV)
 
 BASELINE ?= ../baseline
 bench-click: $(STAMP_DEV)
-	$(BIN)/python Testing/benchmarks/click_to_overlay.py --baseline $(BASELINE)
+	$(BIN)/python Testing/benchmarks/click_to_overlay.py --baseline $(BASELINE) $(ARGS)
 
 screenshots: $(STAMP_DEV) demo
 	$(BIN)/python Testing/slicer_module/screenshots.py $(OUT)

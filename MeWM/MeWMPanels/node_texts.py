@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 
 from MeWMLib.core.errors import MeWMError
 from MeWMLib.core.patient import Clinical, Findings
@@ -19,8 +20,14 @@ def explained(protocol, parameters, complete=True, outdated=""):
 
     Lesions that are `outdated` count as not measured.
     """
-    clinical, goal = goal_of(parameters)
     found = "" if outdated else parameters.findings
+    return _explained(protocol, _clinical_text(parameters), parameters.exploration.goal, found, complete)
+
+
+@lru_cache(maxsize=256)
+def _explained(protocol, clinical_text, goal_text, found, complete):
+    """Kept: panels ask the same of every protocol several times whenever they are shown anew."""
+    clinical, goal = _read(clinical_text, goal_text)
     findings = from_plain(Findings, parse_json(found), "the findings", strict=False) if found else None
     return explain(protocol, clinical, complete, findings=findings, goal=goal)
 
@@ -38,8 +45,15 @@ def read_rules():
 
 def goal_of(parameters):
     """The clinical data with what the goal states, and the goal as it was read."""
-    clinical = Clinical.from_json(clinical_json(parameters.clinical))
-    return with_facts(read_goal(parameters.exploration.goal), clinical)
+    return _read(_clinical_text(parameters), parameters.exploration.goal)
+
+
+def _clinical_text(parameters):
+    return json.dumps(clinical_json(parameters.clinical))
+
+
+def _read(clinical_text, goal_text):
+    return with_facts(read_goal(goal_text), Clinical.from_json(parse_json(clinical_text)))
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from MeWMLib.scene.plan_nodes import (
     USUAL_SEGMENTS,
     Given,
     plan_steps,
+    plan_text,
 )
 from MeWMLib.scene.plan_nodes import PLAN as PLAN_ROLE
 
@@ -75,7 +76,11 @@ def read(folders, before, labels):
     candidates = tuple(candidate for *_folder, candidate in found)
     first = documents[0][1]
     ready = prepare(before, labels, kept, first.target_centre)
-    return replace(first, plan=replace(first.plan, candidates=candidates)), kept, ready
+    document = replace(first, plan=replace(first.plan, candidates=candidates))
+    text = plan_text(document)
+    # the panels ask for it as soon as the node is there, on Qt's thread
+    _document(text)
+    return document, kept, ready, text
 
 
 @lru_cache(maxsize=8)
@@ -144,8 +149,8 @@ def _take_away(scene, nodes):
 
 def _comparison_steps(scene, loaded, before, labels, given_nodes, source):
     ct, segmentation = given_nodes
-    document, simulated, prepared = loaded
-    given = Given(ct, segmentation, source.segments, prepared, copied=ct is None)
+    document, simulated, prepared, text = loaded
+    given = Given(ct, segmentation, source.segments, prepared, copied=ct is None, text=text)
     return Comparison(scene, (yield from plan_steps(scene, document, before, labels, simulated, source.origin, given)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from html import escape
 from typing import Any
 
@@ -301,7 +302,7 @@ class Plan:
         told = [replace(c, risk=comparison.told(c.risk)) for c in self.candidates]
         return replace(self, candidates=tuple(told), comparison=comparison)
 
-    @property
+    @cached_property
     def standings(self) -> tuple[Standing, ...]:
         """Where each candidate stands among the others; nothing where that was not asked."""
         return () if self.comparison is None else standings([c.risk for c in self.candidates], self.comparison)

@@ -41,6 +41,7 @@ class Given:
         segments: ids of liver and tumour in `labels`.
         prepared: from `comparison.prepare`, if that was called before.
         copied: the CT that the plan was made of was deleted; what is added is a copy of it.
+        text: from `plan_text`, if that was called before.
     """
 
     ct: Any = None
@@ -48,6 +49,13 @@ class Given:
     segments: tuple[str, str] = USUAL_SEGMENTS
     prepared: Prepared | None = None
     copied: bool = False
+    text: str = ""
+
+
+def plan_text(document: PlanDocument) -> str:
+    """What the text node of a plan holds: the plan without files, since its volumes are in the scene."""
+    candidates = tuple(replace(candidate, files={}) for candidate in document.plan.candidates)
+    return dump_json(replace(document, plan=replace(document.plan, candidates=candidates)))
 
 
 def add_plan(*arguments: Any, **named: Any) -> Any:
@@ -101,9 +109,7 @@ def plan_steps(
     # no stop from here on: a plan is there when its text is
     nodes += curves
     text = scene.AddNewNodeByClass("vtkMRMLTextNode", "MeWM plan (JSON)")
-    # the volumes are in the scene from now on, no longer in files
-    candidates = tuple(replace(candidate, files={}) for candidate in document.plan.candidates)
-    text.SetText(dump_json(replace(document, plan=replace(document.plan, candidates=candidates))))
+    text.SetText(given.text or plan_text(document))
     nodes.append(text)
     mark(text, PLAN)
     by_name = {node.GetName(): node for node in nodes}

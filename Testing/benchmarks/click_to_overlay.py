@@ -49,6 +49,10 @@ class Watch:
         self.timer.setInterval(2)
         self.timer.timeout.connect(self.tick)
         self.timer.start()
+        # as slicer_host.watch does, which older builds do not
+        dispatcher = QtCore.QAbstractEventDispatcher.instance()
+        dispatcher.awake.connect(self.tick)
+        dispatcher.aboutToBlock.connect(self.tick)
         self.reset()
 
     def reset(self):

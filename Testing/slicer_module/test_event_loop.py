@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -143,3 +145,57 @@ def test_another_rank_copies_no_voxels(user, older):
     for step, array in zip(steps, before, strict=True):
         np.testing.assert_array_equal(node_to_volume(step).array, array)
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSequenceBrowserNode") == 1
+
+
+def test_a_plan_that_arrives_is_written_and_read_on_a_thread(user, monkeypatch):
+    """As JSON it is some 100 kB: writing and reading it took 25 ms in one turn."""
+    from MeWMPanels import results
+
+    from MeWMLib.scene import plan_nodes
+
+    where = []
+    for module, name in ((results, "parse_json"), (plan_nodes, "dump_json")):
+        true = getattr(module, name)
+
+        def noted(*values, true=true):
+            where.append(threading.current_thread())
+            return true(*values)
+
+        monkeypatch.setattr(module, name, noted)
+    user.load_sample()
+    user.simulate("Cisplatin + Lipiodol")
+    assert where and threading.main_thread() not in where
+    text = user.front.comparison._text.GetText()
+    assert user.front.comparison.document.plan.candidates[0].protocol.text == "Cisplatin + Lipiodol"
+    assert '"files": {}' in text or '"files":{}' in text
+
+
+def test_panels_ask_the_rules_once_for_what_has_not_changed(user, monkeypatch):
+    from MeWMPanels import node_texts
+
+    user.load_sample()
+    user.simulate("Cisplatin + Lipiodol", "Epirubicin + PVA")
+    node_texts._explained.cache_clear()
+    asked, true = [], node_texts.explain
+    monkeypatch.setattr(node_texts, "explain", lambda *values, **named: asked.append(values) or true(*values, **named))
+    for _again in range(3):
+        user.front.refresh()
+    first = len(asked)
+    assert first == 2
+    # a fact of the patient is another question
+    user.front.parameters.clinical.age_years = 71
+    user.front.refresh()
+    assert len(asked) > first
+
+
+def test_the_watch_counts_turns_that_serve_no_timer(host):
+    """Qt's loop turns although a timer of it waits: what the user does is seen, and the watch says so."""
+    import slicer
+    from slicer_host.watch import EventLoopWatch
+
+    watch = EventLoopWatch(interval_ms=100_000)
+    with watch:
+        for _turn in range(5):
+            time.sleep(0.02)
+            slicer.app.processEvents()
+    assert len(watch.gaps) >= 5 and watch.longest_ms < 100

@@ -90,16 +90,16 @@ def test_an_edit_badges_every_panel_and_measuring_again_takes_the_badges_away(si
 def test_rules_do_not_use_lesions_that_are_outdated(measured, monkeypatch):
     from MeWMPanels import node_texts
 
-    front, asked, real = measured.front, [], node_texts.explain
+    front, asked, real = measured.front, [], node_texts._explained
     front.actions.add("A", Protocol.parse("Cisplatin + Lipiodol"))
 
-    def explain(*given: Any, findings: Any = None, **more: Any) -> Any:
-        asked.append(findings)
-        return real(*given, findings=findings, **more)
+    def explain(protocol: Any, clinical: str, goal: str, found: str, complete: bool) -> Any:
+        asked.append(found)
+        return real(protocol, clinical, goal, found, complete)
 
-    monkeypatch.setattr(node_texts, "explain", explain)
+    monkeypatch.setattr(node_texts, "_explained", explain)
     front.refresh()
-    assert asked and all(found is not None for found in asked)
+    assert asked and all(asked)
     paint(front.parameters.segmentation)
     asked.clear()
     front.refresh()
