@@ -13,6 +13,7 @@
 # make bench-peers   the segmenter and one sample against MONAI and nnU-Net v2, in one run (minutes)
 # make bench-simulation   seconds of one simulation against 200-step DDPM of the paper's size (minutes)
 # make bench-click   from a click in the module to the overlay against another build (BASELINE=worktree; minutes)
+# make bench-window   how long the module's window stands still with a CT of 512 x 512 x 300 (many minutes)
 # make screenshots   pictures of the panels with a real CT, for README and docs (minutes)
 # make reverts   take each mend of the module away and see its test fail (minutes; MENDS="words of clauses")
 # make translations   bring Resources/Translations up to date with the texts of the module
@@ -59,7 +60,7 @@ STAMP_ENV := $(VENV)/.made
 STAMP_DEMO := $(VENV)/.installed-scene-server
 STAMP_DEV := $(VENV)/.installed-dev
 
-.PHONY: demo test test-pacs test-browser pacs browser bench-viewers quick lint docs docs-check pictures properties bench bench-plan bench-peers bench-survival bench-simulation bench-segmentation bench-reading bench-dicom bench-click bench-server soak fuzz findings host lists reverts screenshots translations clean distclean
+.PHONY: demo test test-pacs test-browser pacs browser bench-viewers quick lint docs docs-check pictures properties bench bench-plan bench-peers bench-survival bench-simulation bench-segmentation bench-reading bench-dicom bench-click bench-window bench-server soak fuzz findings host lists reverts screenshots translations clean distclean
 
 demo: $(STAMP_DEMO)
 	$(BIN)/mewm plan sample:$(SAMPLE) --out $(OUT)
@@ -139,6 +140,9 @@ bench-server: $(STAMP_DEV)
 BASELINE ?= ../baseline
 bench-click: $(STAMP_DEV)
 	$(BIN)/python Testing/benchmarks/click_to_overlay.py --baseline $(BASELINE) $(ARGS)
+
+bench-window: $(STAMP_DEV)
+	$(BIN)/python Testing/benchmarks/window.py $(ARGS)
 
 screenshots: $(STAMP_DEV) demo
 	$(BIN)/python Testing/slicer_module/screenshots.py $(OUT)

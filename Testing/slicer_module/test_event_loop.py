@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from MeWMLib.core.volume import Geometry, LabelMap, Volume
-
 #: Generous: other processes share the cores of a test machine.
 MOST_MS = 1000.0
 
@@ -52,28 +50,14 @@ def test_the_event_loop_goes_on_while_an_exploration_runs(user, mishap, capsys):
     assert len(watch.gaps) > 100 and watch.longest_ms < MOST_MS
 
 
-def _large_case() -> tuple[Volume, LabelMap]:
-    """A CT of a size that hospitals make: 512 x 512 voxels of 0.8 x 0.8 x 2.5 mm in each slice."""
-    shape = (SLICES, 512, 512)
-    k, j, i = np.ogrid[: shape[0], : shape[1], : shape[2]]
-    middle = min(60, SLICES // 2)
-    liver = ((k - middle) / 40) ** 2 + ((j - 256) / 120) ** 2 + ((i - 200) / 110) ** 2 <= 1
-    tumour = ((k - middle) * 2.5) ** 2 + ((j - 256) * 0.8) ** 2 + ((i - 180) * 0.8) ** 2 <= 20.0**2
-    ct = np.random.default_rng(0).normal(-500, 15, shape).astype(np.int16)
-    ct[liver] += 560
-    ct[tumour] += 40
-    labels = liver.astype(np.uint8) + (liver & tumour).astype(np.uint8)
-    affine = np.array([[-0.8, 0, 0, 200.0], [0, -0.8, 0, 200.0], [0, 0, 2.5, -150.0], [0, 0, 0, 1.0]])
-    return Volume(ct, Geometry(shape, affine), "portal"), LabelMap(labels, Geometry(shape, affine))
-
-
 @pytest.mark.slow
 def test_the_event_loop_goes_on_with_a_large_ct(user, sample, capsys):
+    from slicer_host.large_case import large_case
     from slicer_host.watch import EventLoopWatch
 
     from MeWMLib.scene import surfaces
 
-    sample.ct, sample.labels = _large_case()
+    sample.ct, sample.labels = large_case(SLICES)
     names = ("sample", "measuring", "click to overlay", "exploration", "second row", "surfaces")
     watches = {name: EventLoopWatch() for name in names}
     with watches["sample"]:
