@@ -23,7 +23,6 @@ import tarfile
 import tempfile
 import time
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,8 @@ import psutil
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY))
+
+from measured import figure, write_figures  # noqa: E402
 
 from MeWMLib.cohorts.samples import load_sample  # noqa: E402
 from MeWMLib.core.io import write_volume  # noqa: E402
@@ -49,6 +50,12 @@ CASES: dict[str, tuple[str, list[str]]] = {
     "HCC_009 portal": ("plan", ["HCC_009", "--series", "103"]),
     "synthetic 512 x 512 x 300": ("segment", ["LARGE"]),
 }
+#: Names of the rows that documents ask for.
+ROWS = {
+    "lits-117": "lits-117", "lits-117, to the ranking": "lits-117_to_ranking", "HCC_009 portal": "hcc_009_portal",
+    "synthetic 512 x 512 x 300": "segment_large", "another patient, warm, to the ranking": "second_patient_warm",
+    "what if, warm": "what_if_warm",
+}  # fmt: skip
 #: Jobs of a worker that stays: case, command, words of the command that the baseline starts, and the job.
 WARM: dict[str, tuple[str, list[str], Job]] = {
     "another patient, warm, to the ranking": (
@@ -152,6 +159,19 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     return out
 
 
+def figures(mine: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> dict[str, Any]:
+    """What is kept of a case: of each build, and the ratios of the runs that followed one another."""
+    out = {"seconds": figure([r["seconds"] for r in mine]), "baseline_seconds": figure([r["seconds"] for r in theirs])}
+    pairs = list(zip(mine, theirs, strict=True))
+    for name, key in (("ratio", "seconds"), ("processor_ratio", "processor"), ("memory_ratio", "memory_mb")):
+        if key in mine[0] and key in theirs[0]:
+            out[name] = figure([one[key] / other[key] for one, other in pairs])
+    if "stages" in mine[0]:
+        out["memory_mb"] = figure([r["memory_mb"] for r in mine])
+        out |= {f"stage_{name}": figure([r["stages"].get(name, 0.0) for r in mine]) for name in mine[0]["stages"]}
+    return out
+
+
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -163,6 +183,7 @@ def main() -> None:
     args = parser.parse_args()
     build, other = REPOSITORY, args.baseline.resolve()
     found: dict[str, Any] = {}
+    rows: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         stays: Stays | None = None
@@ -183,13 +204,15 @@ def main() -> None:
                     mine.append(run(build, command, [first, *words[1:]], out / "mine", args.device))
                 theirs.append(run(other, command, [first, *words[1:]], out / "theirs", args.device))
             found[case] = {"this build": summary(mine), "baseline": summary(theirs)}
+            rows[ROWS[case]] = figures(mine, theirs)
             print(f"\n{case}: mewm {command}, {args.repeats} runs of each build in turns, medians")
             show(found[case])
         if stays is not None:
             stays.worker.close()
     if args.json:
-        about = {"date": date.today().isoformat(), "repeats": args.repeats, "device": args.device}
-        args.json.write_text(json.dumps(about | {"cases": found}, indent=1) + "\n", encoding="utf-8")
+        cohort = f"{args.repeats} runs of each build in turns: median, least and greatest"
+        command = "make bench-plan BASELINE=../baseline"
+        write_figures(args.json, rows, command, cohort, f"{args.device}, {os.cpu_count()} cores; baseline 78b9b54")
 
 
 def show(builds: dict[str, dict[str, Any]]) -> None:
