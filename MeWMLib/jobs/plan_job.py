@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,8 @@ TOGETHER = 2
 _NOTHING = Plan((), (), "cancelled", 0)
 #: A candidate, and whether to hurry, to its outcomes.
 Outcomes = Callable[[Candidate, bool], Sequence[Outcome]]
+#: Draws what `Outcomes` will ask for of a candidate.
+Draw = Callable[[Candidate], None]
 
 
 @dataclass
@@ -130,8 +133,12 @@ class _Work:
         self.folder.write(document)
         return document
 
-    def save(self, document: PlanDocument, outcomes_of: Outcomes) -> dict[str, Any]:
-        """Write the volumes of the best protocols and, when all of them are there, the final plan.json."""
+    def save(self, document: PlanDocument, outcomes_of: Outcomes, draw: Draw | None = None) -> dict[str, Any]:
+        """Write the volumes of the best protocols and, when all of them are there, the final plan.json.
+
+        With `draw` the replicas of one protocol are drawn while the one before it is measured and packed, which keeps
+        a single core busy.
+        """
         task, report = self.task, self.task.report
         # it is not finished before its volumes are there: a run that is killed meanwhile leaves one that was cut short
         found = document.plan
@@ -139,14 +146,21 @@ class _Work:
         candidates = list(document.plan.candidates)
         kept, stopped_by = candidates[: self.settings.keep], document.plan.stopped_by
         deadline: float | None = None
-        with report.stage("simulate", "Writing the best protocols as volumes"):
+        drawn: Future[None] | None = None
+        with report.stage("simulate", "Writing the best protocols as volumes"), ThreadPoolExecutor(1) as ahead:
             for n, candidate in enumerate(kept):
+                if drawn is not None:
+                    with suppress(SearchCancelled):
+                        drawn.result()
                 if task.cancelled():
                     stopped_by = "cancelled"
                     deadline = deadline or time.monotonic() + SAVE_AFTER_CANCEL_S
                     if n and time.monotonic() > deadline:
                         break
-                candidates[n] = self.written(candidate, outcomes_of(candidate, deadline is not None))
+                outcomes = outcomes_of(candidate, deadline is not None)
+                if draw is not None and n + 1 < len(kept) and not task.cancelled():
+                    drawn = ahead.submit(draw, kept[n + 1])
+                candidates[n] = self.written(candidate, outcomes)
                 report.progress((n + 1) / len(kept), f"{n + 1} of {len(kept)}: {candidate.protocol.text}")
             pair = document.beside
             if pair is not None and not task.cancelled():
@@ -274,15 +288,22 @@ def _search(work: _Work) -> dict[str, Any]:
     if found.best is not None and not task.cancelled():
         document = _left_out(work, document, seeds) if mine is None else _beside(work, document, mine, seeds)
 
-    def outcomes_of(candidate: Candidate, hurry: bool) -> Sequence[Outcome]:
-        # in a hurry the first replica must do; it is the one that is written. What the segmenter says of it is shown
-        # of the first protocol and of the user's
-        compared = candidate.rank == 1 or (mine is not None and candidate.protocol == mine)
-        return world.simulate(
-            work.patient, candidate.protocol, seeds[:1] if hurry else seeds, settings, compared=compared
-        )
+    def compared(candidate: Candidate) -> bool:
+        # what the segmenter says of it is shown of the first protocol and of the user's
+        return candidate.rank == 1 or (mine is not None and candidate.protocol == mine)
 
-    return work.save(document, outcomes_of)
+    def outcomes_of(candidate: Candidate, hurry: bool) -> Sequence[Outcome]:
+        # in a hurry the first replica must do; it is the one that is written
+        wanted = seeds[:1] if hurry else seeds
+        return world.simulate(work.patient, candidate.protocol, wanted, settings, compared=compared(candidate))
+
+    def draw(candidate: Candidate) -> None:
+        ready = world.simulator.prepare(world.in_session(work.patient, candidate.protocol))
+        trials = [(candidate.protocol, one) for one in seeds]
+        world.simulator.draw(ready, trials, settings, task.cancelled, compared(candidate))
+
+    # a GPU is busy with one protocol at a time as it is
+    return work.save(document, outcomes_of, draw if world.simulator.abreast.count > 1 else None)
 
 
 def _judged(work: _Work, protocols: Sequence[Protocol], seeds: tuple[int, ...]) -> list[Candidate]:

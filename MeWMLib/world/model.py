@@ -144,7 +144,7 @@ class WorldModel:
                 without a session cannot be placed in the liver (see `treating`).
         """
         protocol = Protocol.parse(protocol) if isinstance(protocol, str) else protocol
-        patient = self._in_session(patient, protocol)
+        patient = self.in_session(patient, protocol)
         settings = settings if replicas is None else replace(settings, replicas=replicas)
         seeds = replica_seeds(seed, settings.replicas) if isinstance(seed, int) else tuple(seed)
         ready = self.simulator.prepare(patient)
@@ -176,12 +176,12 @@ class WorldModel:
             BundleError: the bundle's dynamics model is not one on coarse maps.
         """
         protocol = Protocol.parse(protocol) if isinstance(protocol, str) else protocol
-        patient = self._in_session(patient, protocol)
+        patient = self.in_session(patient, protocol)
         seeds = replica_seeds(seed, settings.replicas)
         provenance = Provenance(protocol.text, seed, self.bundle.name, self.bundle.sha256, versions())
         return expected_scan(self.simulator, patient, protocol, seeds, settings, provenance)
 
-    def _in_session(self, patient: Patient, *protocols: Protocol) -> Patient:
+    def in_session(self, patient: Patient, *protocols: Protocol) -> Patient:
         """The patient, with a session for the territory of the protocols where they have none."""
         for territory in {p.territory for p in protocols if p.territory is not None}:
             if patient.session is None:
@@ -202,7 +202,7 @@ class WorldModel:
         self, patient: Patient, protocols: Sequence[Protocol], seeds: Sequence[int], settings: PlanSettings
     ) -> tuple[TreatedPatch, list[SimulatedReplica]]:
         """Simulate and score N protocols with N seeds on the treated patch alone, without the full CT."""
-        patient = self._in_session(patient, *protocols)
+        patient = self.in_session(patient, *protocols)
         ready = self.simulator.prepare(patient)
         trials = list(zip(protocols, seeds, strict=True))
         return ready.patch, self.simulator.replicas(ready, trials, settings, compared=False)
@@ -221,7 +221,7 @@ class WorldModel:
             SearchCancelled: soon after `cancelled` says so.
             TerritoryError: as `simulate`.
         """
-        patient = self._in_session(patient, *protocols)
+        patient = self.in_session(patient, *protocols)
         ready = self.simulator.prepare(patient)
         trials = [(p, s) for p in protocols for s in seeds]
         replicas = iter(self.simulator.replicas(ready, trials, settings, cancelled, drawn=False))

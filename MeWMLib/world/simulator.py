@@ -204,6 +204,18 @@ class Simulator:
             todo = todo[sum(map(len, parts)) :]
         return [found[k] for k in keys]
 
+    def draw(
+        self,
+        ready: PreparedPatient,
+        trials: Sequence[Trial],
+        settings: PlanSettings,
+        cancelled: Callable[[], bool] = lambda: False,
+        compared: bool = True,
+    ) -> None:
+        """Draw replicas as `replicas` does, and keep them for whoever asks for them next."""
+        found = self.replicas(ready, trials, settings, cancelled, compared=compared)
+        ready.kept.update((simulation_key(*trial, settings), one) for trial, one in zip(trials, found, strict=True))
+
     def _chunk(
         self,
         ready: PreparedPatient,

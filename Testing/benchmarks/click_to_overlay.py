@@ -19,6 +19,10 @@ import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPOSITORY))
+
+from measured import figure, write_figures  # noqa: E402
+
 #: Different each time, as a user compares protocols; the last one is the first again.
 PROTOCOLS = (
     "Epirubicin 30 mg + Lipiodol 10 ml",
@@ -156,7 +160,7 @@ def main() -> None:
     parser.add_argument("--baseline", type=Path, required=True, help="a worktree of commit 78b9b54")
     parser.add_argument("--replicas", type=int, default=3)
     parser.add_argument("--clicks", type=int, default=len(PROTOCOLS), choices=range(2, len(PROTOCOLS) + 1))
-    parser.add_argument("--out", type=Path, help="JSON file to write")
+    parser.add_argument("--json", type=Path, help="file for the figures")
     arguments = parser.parse_args()
     builds = {
         "this build": Build(REPOSITORY, arguments.replicas),
@@ -179,8 +183,25 @@ def main() -> None:
         later = {name: [one[unit] for one in ones[1:]] for name, ones in found.items()}
         ratio[unit] = statistics.median(later["baseline"]) / statistics.median(later["this build"])
         sys.stdout.write(f"second and later clicks, {unit}: {ratio[unit]:.2f} times fewer than the baseline\n")
-    if arguments.out:
-        arguments.out.write_text(json.dumps({"clicks": found, "ratio": ratio}, indent=1) + "\n", encoding="utf-8")
+    if arguments.json:
+        later = slice(1, None)
+        rows = {"first": _figures(found, slice(0, 1)), "later": _figures(found, later)}
+        cohort = f"sample:lits-117, {arguments.replicas} replicas, {arguments.clicks} clicks of each build in turns"
+        command = "make bench-click BASELINE=../baseline"
+        write_figures(arguments.json, rows, command, cohort, f"cpu, {os.cpu_count()} cores; baseline 78b9b54")
+
+
+def _figures(found: dict[str, list[dict[str, float]]], clicks: slice) -> dict[str, dict[str, float]]:
+    """Medians of some clicks, ratios of the clicks that followed one another, and the longest turn of each build."""
+    mine, theirs = found["this build"][clicks], found["baseline"][clicks]
+    out: dict[str, dict[str, float]] = {}
+    for name in ("seconds", "cpu_seconds"):
+        out[name] = figure([one[name] for one in mine])
+        out[f"baseline_{name}"] = figure([one[name] for one in theirs])
+        out[f"{name}_ratio"] = figure([b[name] / a[name] for a, b in zip(mine, theirs, strict=True)])
+    for name in ("gap_ms", "busy_ms", "memory_mb"):
+        out[name] = figure([one[name] for one in mine], "greatest")
+    return out
 
 
 if __name__ == "__main__":

@@ -26,6 +26,8 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "Testing")]
 
+from measured import figure, write_figures  # noqa: E402
+
 #: The test's own worker, which answers by the small world.
 SMALL = REPOSITORY / "Testing" / "jobs" / "fake_worker.py"
 WAIT_S = 1800.0
@@ -103,7 +105,12 @@ def main() -> None:
         gap, computed = (max(one[name][key] for one in rounds) for key in ("longest_gap_ms", "computed_ms"))
         print(f"{name}: longest of {args.rounds}: {gap:.0f} ms without a turn, {computed:.0f} ms at a go")
     if args.json:
-        args.json.write_text(json.dumps({"slices": args.slices, "rounds": rounds}, indent=1) + "\n", encoding="utf-8")
+        rows = {
+            name: {key: figure([one[name][key] for one in rounds], "greatest") for key in rounds[0][name]}
+            for name in rounds[0]
+        }
+        cohort = f"drawn CT of 512 x 512 x {args.slices}, 3 replicas: the longest of {args.rounds} rounds"
+        write_figures(args.json, rows, "make bench-window", cohort, f"cpu, {os.cpu_count()} cores, stand-in host")
 
 
 if __name__ == "__main__":

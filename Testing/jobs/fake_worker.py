@@ -28,6 +28,7 @@ from MeWMLib.jobs import worker
 from MeWMLib.jobs.task import Engine
 from MeWMLib.planning.search import SearchCancelled
 from MeWMLib.policy.rules import check
+from MeWMLib.world.abreast import Abreast
 from MeWMLib.world.treating import treating
 
 SHAPE = (12, 14, 16)
@@ -56,7 +57,7 @@ class FakeWorld:
     """The interface of `MeWMLib.world.model.WorldModel` over arithmetic."""
 
     device = "cpu"
-    simulator = SimpleNamespace(whole=False)
+    simulator = SimpleNamespace(whole=False, abreast=Abreast(1))
     comparison = Comparison()
 
     def __init__(self, bundle: Bundle, mishap: str = "") -> None:

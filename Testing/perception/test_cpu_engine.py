@@ -1,5 +1,6 @@
 """OpenVINO in place of torch on the CPU: the same labels, chosen by the environment or by measured seconds."""
 
+import platform
 import socket
 
 import numpy as np
@@ -72,12 +73,24 @@ def test_auto_takes_what_takes_clearly_less_time(network, monkeypatch) -> None:
     monkeypatch.delenv(cpu_engine.VARIABLE, raising=False)
     stand_in = torch.nn.Identity()
     monkeypatch.setattr(cpu_engine, "compiled", lambda *_: stand_in)
+    monkeypatch.setattr(platform, "machine", lambda: "arm64")
     for mine, other, expected in ((1.0, 0.8, stand_in), (1.0, 0.9, network), (1.0, 1.2, network)):
         times = {id(network): mine, id(stand_in): other}
         monkeypatch.setattr(cpu_engine, "_seconds", lambda run, *_, t=times: t[id(run)])
         assert cpu_engine.choose(network, CPU, 2, 32, 100) is expected
     assert cpu_engine.choose(network, CPU, 2, 32, cpu_engine.ENOUGH - 1) is network
     assert cpu_engine.choose(network, torch.device("cuda"), 2, 32, 100) is network
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "AMD64"])
+def test_on_x86_openvino_is_taken_without_measuring(network, monkeypatch, machine) -> None:
+    monkeypatch.delenv(cpu_engine.VARIABLE, raising=False)
+    stand_in = torch.nn.Identity()
+    monkeypatch.setattr(cpu_engine, "find_spec", lambda _: True)
+    monkeypatch.setattr(cpu_engine, "compiled", lambda *_: stand_in)
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setattr(cpu_engine, "_seconds", lambda *_: pytest.fail("it was measured"))
+    assert cpu_engine.choose(network, CPU, 2, 32, 100) is stand_in
 
 
 def test_in_bfloat16_openvino_is_taken_without_measuring(network, monkeypatch) -> None:

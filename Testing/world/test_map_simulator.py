@@ -248,6 +248,19 @@ def test_replicas_beside_one_another_are_the_same_to_the_bit_as_alone(
         assert one.score == other.score and one.change_hu.tobytes() == other.change_hu.tobytes()
 
 
+def test_what_was_drawn_ahead_is_what_a_simulation_draws(
+    world: WorldModel, three: Patient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = world.simulate(three, A, (11, 12), FAST)
+    world.simulator.prepare.cache_clear()
+    ready = world.simulator.prepare(world.in_session(three, A))
+    world.simulator.draw(ready, [(A, 11), (A, 12)], FAST)
+    monkeypatch.setattr(world.simulator, "_chunk", lambda *_: pytest.fail("it was drawn again"))
+    after = world.simulate(three, A, (11, 12), FAST)
+    for mine, other in zip(after, alone, strict=True):
+        assert mine.score == other.score and mine.ct.array.tobytes() == other.ct.array.tobytes()
+
+
 def test_where_memory_runs_out_fewer_are_at_work(
     world: WorldModel, three: Patient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
