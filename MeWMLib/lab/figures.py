@@ -97,8 +97,8 @@ class Figures:
     def cells(self, table: str) -> list[list[str]]:
         """Templates of the cells of a table, line by line without its header.
 
-        A line of `tables.json` is its label, then templates; "@ROW" in their place means the table's `cells` with
-        that row, and a metric that the row lacks stays empty.
+        A line of `tables.json` is its label, then templates; "@TEXT" in their place means the table's `cells` with
+        TEXT for each @: a row, or, where rows are columns, metric and form. A metric that a row lacks stays empty.
         """
         spec = self.tables[table]
         lines = []

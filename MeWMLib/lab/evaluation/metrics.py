@@ -16,6 +16,8 @@ from MeWMLib.core.bundles import PARTS, find_bundle
 from MeWMLib.core.io import atomic_path, write_json
 
 DRAWS = 2000
+#: Metrics of a table that a page or a terminal still shows beside one another.
+WIDEST = 7
 Figure = Mapping[str, float]
 Rows = Mapping[str, Mapping[str, Figure]]
 
@@ -174,13 +176,18 @@ def shown(figure: Figure, form: str = ".3g") -> str:
 
 
 def table(rows: Rows) -> str:
-    """A Markdown table: one line a row, one column a metric, each as mean (low to high)."""
+    """A Markdown table: one line a row, one column a metric, each as mean (low to high).
+
+    It is turned round where it would be wide: more than `WIDEST` metrics, and more of them than rows.
+    """
     names = list(dict.fromkeys(m for figures in rows.values() for m in figures))
-    lines = []
-    for row, figures in rows.items():
-        known = [shown(f) if (f := figures.get(n)) is not None and np.isfinite(f["mean"]) else "-" for n in names]
-        lines.append([row, *known])
-    return markdown(["row", *names], lines)
+    cells = {
+        row: [shown(f) if (f := figures.get(n)) is not None and np.isfinite(f["mean"]) else "-" for n in names]
+        for row, figures in rows.items()
+    }
+    if len(names) > max(len(rows), WIDEST):
+        return markdown(["metric", *cells], [[name, *line] for name, *line in zip(names, *cells.values(), strict=True)])
+    return markdown(["row", *names], [[row, *line] for row, line in cells.items()])
 
 
 def markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

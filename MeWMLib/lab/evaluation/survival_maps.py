@@ -1,7 +1,7 @@
 """Figure 5: maps of the risk on a fixed grid of patients, and their error against Nelson-Aalen.
 
 The paper names no grid, no time and no formula for its mean square error, so this is a definition of our own and its
-numbers are not comparable with the printed ones (docs/SURVIVAL.md, equations 1 to 3).
+numbers are not comparable with the printed ones (docs/SURVIVAL.md, equations 3 to 5).
 """
 
 from __future__ import annotations

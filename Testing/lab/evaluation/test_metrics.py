@@ -50,6 +50,18 @@ def test_the_files_hold_every_row(tmp_path) -> None:
     assert text == table(rows) and "| mewm | 0.5 (0.5 to 0.5) | - |" in text and "| copy_pre | - | - |" in text
 
 
+def test_a_wide_table_is_turned_round() -> None:
+    """More metrics than a page shows beside one another stand below one another; long tables of few metrics stay."""
+    many = [f"m{n}" for n in range(8)]
+    rows = {"mewm": {m: exact(float(n)) for n, m in enumerate(many)}, "copy_pre": {"m3": exact(5.0)}}
+    lines = table(rows).splitlines()
+    assert lines[0] == "| metric | mewm | copy_pre |" and len(lines) == 2 + len(many)
+    assert lines[2] == "| m0 | 0 | - |" and lines[5] == "| m3 | 3 | 5 |"
+    narrow = {row: {m: f for m, f in figures.items() if m != "m7"} for row, figures in rows.items()}
+    assert table(narrow).splitlines()[0] == "| row | " + " | ".join(many[:7]) + " |"
+    assert table({f"r{n}": rows["mewm"] for n in range(8)}).startswith("| row | m0 |")
+
+
 def test_a_bootstrap_of_the_mean_is_that_of_any_statistic() -> None:
     values = np.random.default_rng(1).exponential(2.0, 300)
     mean = bootstrap(lambda chosen: float(values[chosen].mean()), 300, seed=0, draws=2000)
