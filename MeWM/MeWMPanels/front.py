@@ -100,6 +100,8 @@ class Front:
             self.setup: _("Setup"),
         }
         self.panels, self.folds = [*titles, self.progress, self.planning, self.left], {}
+        # a turn of its own for the part of a panel that takes as long as the rest of it
+        self._parts = [*self.panels, self.outcome.mine]
         for panel, title in titles.items():
             fold = self.folds[panel.ui_name.lower()] = fold_around(panel.widget, title, panel is self.patient)
             layout.addWidget(fold)
@@ -248,7 +250,7 @@ class Front:
 
     def refresh_soon(self, *panels):
         """Show the state in some panels, or in all, when Qt has time for it; many changes make one refresh."""
-        self._turns.add(panels or self.panels)
+        self._turns.add(panels or self._parts)
 
     @property
     def settled(self):
@@ -272,8 +274,8 @@ class Front:
         self._turns.clear()
         try:
             self._follow()
-            for panel in self.panels:
-                panel.refresh()
+            for part in self._parts:
+                part.refresh()
             self._unfold_next()
         finally:
             self._refreshing = False

@@ -141,7 +141,6 @@ class OutcomePanel(Panel):
             reportButton=self.front.busy or reason,
             exportButton=self.front.busy or reason,
         )
-        self.mine.refresh()
         show_text(ui.reportLabel, self._report)
         show_text(ui.exportLabel, self._exported)
         show_text(ui.assessLabel, self._assessment_now())

@@ -180,12 +180,14 @@ class Comparison:
 
     def node(self, role, rank=None):
         """The node of a role, or None."""
+        return next((node for node in self._nodes(role) if rank is None or node.GetAttribute(RANK) == str(rank)), None)
+
+    def _nodes(self, role):
+        """The nodes of a role, one for each rank that has one; each call looks through the whole scene."""
         for n in range(self._scene.GetNumberOfNodes()):
             node = self._scene.GetNthNode(n)
             if node.GetAttribute(ID) == self.id and node.GetAttribute(ROLE) == role:
-                if rank is None or node.GetAttribute(RANK) == str(rank):
-                    return node
-        return None
+                yield node
 
     def show_chart(self, role):
         """Show a chart in a layout that has a plot view."""
@@ -226,6 +228,11 @@ class Comparison:
         return tuple(sorted(self.simulated_nodes))
 
     @property
+    def outlines(self):
+        """The segmentations after treatment, one for each rank that the scene holds; those before have no rank."""
+        return [node for node in self._nodes("labels") if node.GetAttribute(RANK) is not None]
+
+    @property
     def shown_rank(self):
         """Rank of the simulated CT that is shown."""
         node = self.node("simulated")
@@ -252,10 +259,9 @@ class Comparison:
             if self.shown_rank != rank:
                 # the module Sequences follows the browser by itself; a second time would copy the volume again
                 slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
-        for candidate in self.candidates:
-            node = self.node("labels", candidate.rank)
-            if node is not None and node.GetDisplayNode() is not None:
-                node.GetDisplayNode().SetVisibility(candidate.rank == rank)
+        for node in self.outlines:
+            if node.GetDisplayNode() is not None:
+                node.GetDisplayNode().SetVisibility(node.GetAttribute(RANK) == str(rank))
         return True
 
     @property

@@ -152,7 +152,7 @@ class Views:
                 legend.SetVisibility(visible)
 
     def _segmentations(self, comparison, pack):
-        for node in (comparison.labels, *(comparison.node("labels", c.rank) for c in comparison.candidates)):
+        for node in (comparison.labels, *comparison.outlines):
             if node is None or node.GetDisplayNode() is None:
                 continue
             display = node.GetDisplayNode()

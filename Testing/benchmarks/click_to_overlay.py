@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +20,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY))
 
-from measured import figure, write_figures  # noqa: E402
+from measured import figure, ratio, write_figures  # noqa: E402
 
 #: Different each time, as a user compares protocols; the last one is the first again.
 PROTOCOLS = (
@@ -178,27 +177,24 @@ def main() -> None:
             sys.stdout.flush()
     for build in builds.values():
         build.close()
-    ratio = {}
     for unit in ("seconds", "cpu_seconds"):
-        later = {name: [one[unit] for one in ones[1:]] for name, ones in found.items()}
-        ratio[unit] = statistics.median(later["baseline"]) / statistics.median(later["this build"])
-        sys.stdout.write(f"second and later clicks, {unit}: {ratio[unit]:.2f} times fewer than the baseline\n")
+        times = _figures(found, slice(1, None))[f"{unit}_ratio"]["mean"]
+        sys.stdout.write(f"second and later clicks, {unit}: {times:.2f} times fewer than the baseline\n")
     if arguments.json:
-        later = slice(1, None)
-        rows = {"first": _figures(found, slice(0, 1)), "later": _figures(found, later)}
+        rows = {"first": _figures(found, slice(0, 1)), "later": _figures(found, slice(1, None))}
         cohort = f"sample:lits-117, {arguments.replicas} replicas, {arguments.clicks} clicks of each build in turns"
         command = "make bench-click BASELINE=../baseline"
         write_figures(arguments.json, rows, command, cohort, f"cpu, {os.cpu_count()} cores; baseline 78b9b54")
 
 
 def _figures(found: dict[str, list[dict[str, float]]], clicks: slice) -> dict[str, dict[str, float]]:
-    """Medians of some clicks, ratios of the clicks that followed one another, and the longest turn of each build."""
+    """Medians of some clicks and their ratios, and the longest turn of this build."""
     mine, theirs = found["this build"][clicks], found["baseline"][clicks]
     out: dict[str, dict[str, float]] = {}
     for name in ("seconds", "cpu_seconds"):
         out[name] = figure([one[name] for one in mine])
         out[f"baseline_{name}"] = figure([one[name] for one in theirs])
-        out[f"{name}_ratio"] = figure([b[name] / a[name] for a, b in zip(mine, theirs, strict=True)])
+        out[f"{name}_ratio"] = ratio([one[name] for one in theirs], [one[name] for one in mine])
     for name in ("gap_ms", "busy_ms", "memory_mb"):
         out[name] = figure([one[name] for one in mine], "greatest")
     return out

@@ -23,6 +23,13 @@ def figure(values: Sequence[float], kind: str = "median") -> dict[str, float]:
     return {"mean": middle, "low": ordered[0], "high": ordered[-1], "n": len(ordered)}
 
 
+def ratio(upper: Sequence[float], lower: Sequence[float]) -> dict[str, float]:
+    """Ratio of two medians, with the least and the greatest of the runs that followed one another."""
+    pairs = [one / other for one, other in zip(upper, lower, strict=True)]
+    middle = figure(upper)["mean"] / figure(lower)["mean"]
+    return {"mean": middle, "low": min(pairs), "high": max(pairs), "n": len(pairs)}
+
+
 def processor() -> str:
     """The model of the processor, where the system tells it."""
     info = Path("/proc/cpuinfo")

@@ -183,3 +183,39 @@ def test_the_watch_counts_turns_that_serve_no_timer(host):
             time.sleep(0.02)
             slicer.app.processEvents()
     assert len(watch.gaps) >= 5 and watch.longest_ms < 100
+
+
+def test_another_rank_looks_through_the_scene_no_oftener_for_many_protocols(user, monkeypatch):
+    """Each look goes through every node; with 17 protocols and two looks for each, another rank took 28 ms."""
+    from MeWMPanels.results import Comparison
+
+    user.load_sample()
+    looks, counts, true = [], [], Comparison._nodes
+    monkeypatch.setattr(Comparison, "_nodes", lambda self, role: looks.append(role) or true(self, role))
+    protocols = ["Cisplatin + Lipiodol", "Epirubicin + PVA", "Doxorubicin + PVA", "Cisplatin + PVA"]
+    for some in (protocols[:2], protocols):
+        user.simulate(*some)
+        looks.clear()
+        user.front.show_rank(2)
+        counts.append(len(looks))
+    assert len(user.front.comparison.candidates) == 4 and counts[0] == counts[1]
+    outlines = user.front.comparison.outlines
+    assert len(outlines) == len(user.front.comparison.kept) > 1
+    assert [node.GetDisplayNode().GetVisibility() for node in outlines].count(1) == 1
+
+
+def test_my_protocol_is_shown_in_a_turn_of_its_own(user, monkeypatch):
+    from MeWMPanels.mine import MineSection
+
+    user.load_sample()
+    front, turns = user.front, []
+    monkeypatch.setattr(MineSection, "refresh", lambda self: turns.append("mine"))
+    monkeypatch.setattr(type(front.outcome), "refresh", lambda self: turns.append("outcome"))
+    front.refresh()
+    assert turns == ["outcome", "mine"]
+    front.refresh_soon()
+    while not front.settled:
+        before = len(turns)
+        front._turns._next()
+        assert len(turns) <= before + 1
+    assert turns[2:] == ["outcome", "mine"]
