@@ -1,8 +1,8 @@
 """`mewm train ablations`: the rows that need weights of their own, all trained with one reduced budget.
 
 Every row is the latent model of `mewm train dynamics --model latent`, from random weights, with the same patients,
-seed, batches and number of steps; what differs is one entry of `CHANGES`. Whatever the budget lacks, it lacks in each of
-them: a row is to be held against the full one of the same budget (`FULL`), and not against a bundle that was trained
+seed, batches and number of steps; what differs is one entry of `CHANGES`. Whatever the budget lacks, it lacks in all
+of them: a row is to be held against the full one of the same budget (`FULL`), and not against a bundle that was trained
 for longer.
 """
 
