@@ -29,6 +29,7 @@ from MeWMLib.core.records import read_json
 from MeWMLib.core.trained_on import Training
 from MeWMLib.lab.evaluation.baselines import FULL
 from MeWMLib.lab.evaluation.metrics import exact, jsonable, markdown, shown
+from MeWMLib.lab.reports import sentence_encoder
 from MeWMLib.lab.training import dynamics
 from MeWMLib.lab.training.assemble import assemble
 from MeWMLib.lab.training.distributed import Ranks
@@ -190,7 +191,7 @@ def train_ablations(
     told = told or _told(budget, command, device)
     waiting = [row for row in CHANGES if row in rows and not _finished(out / row, told["bundles"].get(row))]
     if any(changes_of(row).get("reports") for row in waiting):
-        dynamics.sentence_encoder()  # fails before the first row is trained, not after the sixth
+        sentence_encoder()  # fails before the first row is trained, not after the sixth
     write_json(told, out / BUDGET)
     for number, row in enumerate(waiting):
         _claim(_read(work / row / BUDGET), replace(budget, minutes=0.0), work / row, row)

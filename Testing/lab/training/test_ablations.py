@@ -30,7 +30,8 @@ def encode(texts: list[str]) -> np.ndarray:
 @pytest.fixture(autouse=True)
 def _sentence_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that counts letters."""
-    monkeypatch.setattr(dynamics, "sentence_encoder", lambda: encode)
+    for module in (ablations, dynamics):
+        monkeypatch.setattr(module, "sentence_encoder", lambda: encode)
 
 
 @pytest.fixture
@@ -238,7 +239,7 @@ def test_a_missing_sentence_encoder_is_said_before_the_first_row(
     def missing() -> None:
         raise DependencyError(what="The baseline textomorph needs a sentence encoder", given="none")
 
-    monkeypatch.setattr(dynamics, "sentence_encoder", missing)
+    monkeypatch.setattr(ablations, "sentence_encoder", missing)
     assert run(planted, source) == DependencyError("").exit_code
     assert "textomorph" in capsys.readouterr().err and not (planted / "work").exists()
     assert run(planted, source, "--rows", FULL, *ABLATED, "difftumor") == 0
