@@ -46,6 +46,7 @@ _PARTS = {
         "maps-cohort",
         "autoencoder",
         "dynamics",
+        "ablations",
         "segmenter",
         "assistant",
         "assistant-data",

@@ -84,6 +84,7 @@ def all_of(result: Mapping[str, Any]) -> dict[str, Table]:
     said = {} if clinical else {"clinical": "+ procedural variables (no clinical data are known)"}
     return {
         "images": table_of(one["rows"], tables.IMAGES, paper["table1"], tables.SAMPLES, says=IMAGE_ROWS),
+        "image_differences": table_of(one.get("differences") or {}, tables.IMAGES, said=_less(one), says={}),
         "lipiodol": table_of(one["rows"], tables.LIPIODOL, None, tables.SAMPLES, says={}),
         "plans": table_of(plans, tables.PLANS, paper["table2"]),
         "plan_differences": table_of(two.get("differences") or {}, tables.PLANS, said=_less(two)),
@@ -235,6 +236,10 @@ def differences(result: Mapping[str, Any]) -> list[str]:
         "Figure 6: the network was trained on the synthetic world and is fitted to nobody of this cohort; the Cox "
         "models are cross-validated on it.",
     ]
+    if about.get("described"):
+        out.append(
+            "Rows with weights of their own: " + "; ".join(f"{n}: {text}" for n, text in about["described"].items())
+        )
     if about["synthetic"]:
         out.insert(0, "The patients are drawn by a synthetic world and are no clinical evidence; the scan after "
                    "treatment is drawn too, in the look of that version of the world.")  # fmt: skip

@@ -18,9 +18,11 @@ WORDS = {
     "mewm_assistant": "MeWM, beam search, outlined by the assistant (Algorithm 1 as printed)",
     "no_assistant": "MeWM without assistant: the outline stays that of before",
     "judged_by_model": "MeWM, judged by what the model predicts",
-    "no_ccl": "MeWM without contrastive loss",
-    "no_attenuation": "MeWM without attenuation levels",
-    "action_blind": "MeWM trained without the action",
+    "full_same_budget": "latent model, whole, with the budget of the rows below",
+    "no_ccl": "latent model without contrastive loss",
+    "no_attenuation": "latent model without attenuation levels",
+    "no_text": "latent model without text embeddings",
+    "action_blind": "latent model trained without the action",
     "random_in_space": "any protocol of the space",
     "copy_pre": "the scan before, unchanged",
     "syntumor": "SynTumor",
@@ -59,6 +61,13 @@ ROWS = {
     "constant": "the same plan for everybody",
     "frequency_prior": "the regimen that most of the other patients had",
     "random": "drawn by chance among all that the clinical rules allow",
+    "full_same_budget": "what no_ccl, no_attenuation, no_text, action_blind, difftumor and textomorph are held "
+    "against: the same network, training patients, batches and number of steps, and nothing left out. The bundle of "
+    "this run may have been trained for longer, so that these rows are not to be read against it",
+    "difftumor": "the same network told of neither action nor response, after DiffTumor (Chen et al. 2024)",
+    "textomorph": "the same network told of the action by the text of an operation report, after TextoMorph (Li et al. "
+    "2024); no response is predicted, so that the segmenter outlines its images",
+    "action_blind": "it cannot tell protocols apart: in a search it stands for any protocol of the space",
     "random_in_space": "mean over all protocols of the space: what the guideline policy's agents allow",
     "mewm": "of the same space, the protocol of lowest risk that the search finds; risk is judged by the viable tumour "
     "measured in the simulated image, as the product does",

@@ -23,9 +23,11 @@ from MeWMLib.lab.reproduce.page import write_page
 from MeWMLib.lab.reproduce.patient import MeasurePatient, kept_of
 from MeWMLib.lab.reproduce.records import Record
 from MeWMLib.lab.reproduce.settings import ReproduceSettings
+from MeWMLib.lab.reproduce.stored import kept_rows
 from MeWMLib.lab.reproduce.tables import TableSettings, all_tables
+from MeWMLib.world.machine import choose_device
 
-RESULT, PAGE = "reproduce.json", "reproduce.html"
+RESULT, PAGE, KEPT_ROWS = "reproduce.json", "reproduce.html", "rows.json"
 COMMAND = "mewm reproduce"
 
 #: Called with the name of a stage, how much of it is done and of how much, a text, and the seconds that are left.
@@ -56,7 +58,7 @@ class Request:
 
 
 def reproduce(request: Request, show: Show) -> dict[str, Any]:
-    """Measure a cohort and write `reproduce.json` and `reproduce.html`.
+    """Measure a cohort and write `reproduce.json` and `reproduce.html`; with rows of other bundles also `rows.json`.
 
     Returns:
         What the JSON holds.
@@ -69,7 +71,8 @@ def reproduce(request: Request, show: Show) -> dict[str, Any]:
     begin = time.monotonic()
     cohort = Cohort.read(settings.cohort)
     bundle = find_bundle(settings.bundle)
-    sums = {"": bundle.sha256, **{name: find_bundle(other).sha256 for name, other in settings.others}}
+    others = {name: find_bundle(other) for name, other in settings.others}
+    sums = {"": bundle.sha256, **{name: other.sha256 for name, other in others.items()}}
     members, gaps = members_of(cohort, settings, sums, request.judging, request.most)
     _log(settings, members)
     measured = _measure(request, members, show)
@@ -85,7 +88,8 @@ def reproduce(request: Request, show: Show) -> dict[str, Any]:
             "patients": len(members),
             "measured_now": measured,
             "bundle": {"name": bundle.name, "version": bundle.manifest.version, "sha256": bundle.sha256},
-            "others": {name: sums[name] for name, _ in settings.others},
+            "others": {name: sums[name] for name in others},
+            "described": {name: other.manifest.description for name, other in others.items()},
             "mewm": MeWMLib.__version__,
             "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
             "command": request.command,
@@ -98,6 +102,8 @@ def reproduce(request: Request, show: Show) -> dict[str, Any]:
     }
     known: dict[str, Any] = jsonable(result)
     write_json(known, settings.out / RESULT)
+    if others:
+        write_json(kept_rows(known, bundle.part_sha256, choose_device("auto").type), settings.out / KEPT_ROWS)
     write_page(settings.out / PAGE, known, records, found.pictures)
     return known
 

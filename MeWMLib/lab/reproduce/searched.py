@@ -113,11 +113,17 @@ class Judge:
                 self._of_cube(trial, one)
 
     def _of_cube(self, trial: Trial, one: SimulatedReplica) -> None:
-        """A latent model judges by the segmenter's outline as it is; the other ways need its image."""
+        """A latent model whose score goes by the response that it predicts is judged by its image too.
+
+        One that predicts none is scored by its image inside the segmenter's outline as it is.
+        """
         patch = self._ready.patch
-        kept = self._world.judge_image(self._patient, patch.simulated(one.change_hu), patch.labels)
+        image = patch.simulated(one.change_hu)
+        kept = self._world.judge_image(self._patient, image, patch.labels)
         self._known[OUTLINE_KEPT][trial] = kept.log_risk
         self._known[MODEL][trial] = self._known[ASSISTANT][trial] = one.score.log_risk
+        if one.score.predicted_viable_ml is not None:
+            self._known[IMAGE][trial] = self._world.judge_image(self._patient, image, one.labels).log_risk
 
     def _otherwise(self, way: str, trial: Trial) -> float:
         """A way of judging that a search does not ask for by itself."""

@@ -17,7 +17,7 @@ OWN_ROWS = (
     "constant", "frequency_prior", "random", "truth",
 )  # fmt: skip
 #: Increased when a patient's numbers are computed differently: what was kept before is computed again.
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)

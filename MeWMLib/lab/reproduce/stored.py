@@ -1,22 +1,19 @@
-"""Rows whose weights are not at hand, read from stamped results of an earlier run and marked so."""
+"""Rows whose weights are not at hand, read from stamped results of an earlier run and marked so; and such results."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from MeWMLib.core.errors import InputError
 from MeWMLib.core.records import read_json
+from MeWMLib.lab.evaluation.baselines import FULL, RETRAINED
 
-#: Rows of the paper that need weights of their own, and how they are made.
-NEEDED = {
-    "difftumor": "mewm train dynamics with Resources/Configs/difftumor.json",
-    "textomorph": "mewm train dynamics with Resources/Configs/textomorph.json",
-    "no_ccl": "mewm train dynamics with contrastive_weight 0",
-    "no_attenuation": "mewm train dynamics with attenuation false",
-    "action_blind": "mewm train dynamics with action_blind true",
-}
+#: Rows that need weights of their own, and how they are made.
+NEEDED = {row: f"mewm train ablations --rows {row}" for row in (FULL, *RETRAINED)}
+#: Tables whose rows are kept.
+_TABLES = ("table1", "table2")
 
 
 def stored_rows(folder: Path, wanted: Collection[str]) -> dict[str, dict[str, Any]]:
@@ -45,3 +42,44 @@ def stored_rows(folder: Path, wanted: Collection[str]) -> dict[str, dict[str, An
             if row and (older is None or str(older["stamp"]["date"]) < str(stamp["date"])):
                 found[name] = {"figures": row, "cohort": data.get("cohort"), "stamp": stamp, "file": path.name}
     return found
+
+
+def kept_rows(result: Mapping[str, Any], parts: Mapping[str, str], device: str) -> dict[str, Any]:
+    """The rows of a run in the form that `stored_rows` reads, for Resources/Results.
+
+    Args:
+        result: what `reproduce.json` holds.
+        parts: checksum of each part of the main bundle.
+        device: where it was computed.
+
+    Returns:
+        JSON-ready: `cohort`, `seed`, `stamp`, and `rows`: each row of Tables 1 and 2 with its figures of both, the
+        paired differences of Tables 1 and 3 as A-minus-B, and `run`.
+    """
+    about = result["about"]
+    rows: dict[str, dict[str, Any]] = {}
+    for name in _TABLES:
+        for row, figures in (result[name].get("rows") or {}).items():
+            rows.setdefault(row, {}).update(figures)
+    for name in ("table1", "table3"):
+        for pair, figures in (result[name].get("differences") or {}).items():
+            rows.setdefault(pair.replace(" - ", "-minus-"), {}).update(figures)
+    patients = about["patients"]
+    rows["run"] = {
+        "minutes": {"mean": about["minutes"], "n": 1},
+        "patient_seconds": {"mean": round(about["patient_seconds"] / max(patients, 1), 1), "n": patients},
+    }
+    drawn = " (drawn patients)" if about["synthetic"] else ""
+    return {
+        "cohort": f"{patients} patients of {about['cohort']}{drawn}",
+        "seed": about["seed"],
+        "stamp": {
+            "bundle": {**about["bundle"], "parts": dict(parts)},
+            "others": about["others"],
+            "described": about["described"],
+            **{name: about[name] for name in ("command", "date", "mewm", "seed")},
+            "device": device,
+            "patients": patients,
+        },
+        "rows": rows,
+    }

@@ -13,6 +13,7 @@ import torch
 from MeWMLib.core.bundles import write_part
 from MeWMLib.core.errors import InputError
 from MeWMLib.dynamics.actions import known_agents
+from MeWMLib.lab.evaluation.baselines import FULL, RETRAINED
 from MeWMLib.lab.program import Options, Part, Tell, run_program
 from MeWMLib.lab.torch_state import kept_torch_state
 from MeWMLib.lab.training.own import commands
@@ -126,6 +127,28 @@ def _latent(args: argparse.Namespace, tell: Tell) -> dict[str, float]:
     return figures
 
 
+def _ablations(args: argparse.Namespace, tell: Tell) -> str:
+    from MeWMLib.lab.evaluation.metrics import without_folder
+    from MeWMLib.lab.training.ablations import train_ablations
+    from MeWMLib.lab.training.dynamics_settings import DynamicsTraining, read_settings
+
+    if args.steps is not None and args.minutes is not None:
+        raise InputError(
+            what="The end of the rows is told twice",
+            given=f"--steps {args.steps} --minutes {args.minutes:g}",
+            remedy="Give the steps of each row, or the minutes of all",
+        )
+    base = read_settings(args.config) if args.config else DynamicsTraining()
+    given = {name: getattr(args, name) for name in ("steps", "batch", "seed") if getattr(args, name) is not None}
+    folders = {name: without_folder(str(getattr(args, name))) for name in ("bundle", "cohort", "work", "out")}
+    more = {"config": args.config and args.config.name, "minutes": args.minutes} | given
+    words = [f"--{name} {value}" for name, value in (folders | more).items() if value is not None]
+    return train_ablations(
+        args.bundle, args.cohort, args.work, args.out, replace(base, **given), args.rows, args.minutes,
+        choose_device(args.device), " ".join(["mewm train ablations", *words]), tell,
+    )  # fmt: skip
+
+
 def _bundle(args: argparse.Namespace, tell: Tell) -> dict[str, float]:
     from MeWMLib.lab.training.assemble import assemble, named_sources
 
@@ -188,6 +211,7 @@ _ABLATIONS = {
     "action_blind": "--action-blind", "text": "--no-text", "attenuation": "--no-attenuation",
     "contrastive_weight": "--no-ccl",
 }  # fmt: skip
+ABLATION_ROWS = (FULL, *RETRAINED)
 #: Options of a fine-tuning.
 _OF_PAIRS = {"pairs": "--pairs", "data": "--data", "hold_out": "--hold-out", "hold_out_share": "--hold-out-share"}
 _SEGMENTER: Options = {
@@ -286,6 +310,21 @@ PARTS: dict[str, Part] = {
             "--no-text": _switch("latent, ablation: no text embeddings", "text", False),
             "--no-attenuation": _switch("latent, ablation: no attenuated image", "attenuation", False),
             "--no-ccl": _switch("latent, ablation: no combo contrastive learning", "contrastive_weight", 0.0),
+        },
+    ),
+    "ablations": (
+        _ablations,
+        "train the rows that leave a part of the latent model out, and the full one beside them, with one budget",
+        {
+            **_loop(None, None),
+            "--minutes": {"type": float, "help": "choose the steps of each row so that all rows take about so long"},
+            "--bundle": _path("bundle whose autoencoder encoded the cohort; its other parts are copied", True),
+            **_COHORT,
+            "--out": _path("folder for a bundle of each row, and budget.json", True),
+            "--rows": {"nargs": "+", "choices": ABLATION_ROWS, "default": ABLATION_ROWS, "help": "default: all"},
+            "--config": _path("JSON file of settings of the full row; options given here count more"),
+            "--seed": {"type": int},
+            "--batch": {"type": int, "help": "outcomes"},
         },
     ),
     # on the CPU a stopped survival training goes on to exactly the same weights

@@ -79,9 +79,9 @@ class Run:
         self.model, self.average, self.optimiser = model, average, optimiser
         self.settings = None if settings is None else dict(settings)
         self.step = 0
-        self.seconds = 0.0
+        self.seconds = self.processor = 0.0
         self.extra: dict[str, Any] = {}
-        self._since = time.monotonic()
+        self._since, self._processor_since = time.monotonic(), time.process_time()
         self._rows_checked = False
         if self.path.exists():
             self._resume()
@@ -100,6 +100,7 @@ class Run:
             self.optimiser.load_state_dict(state["optimiser"])
             self.average.updates = self.step = state["step"]
             self.seconds, self.extra = state["seconds"], state["extra"]
+            self.processor = state.get("processor_seconds", 0.0)  # older checkpoints did not count them
         except (OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError) as error:
             raise UnreadableFileError(
                 what="The checkpoint cannot be read",
@@ -118,6 +119,11 @@ class Run:
     def elapsed(self) -> float:
         """Seconds of training, earlier sessions of the same run counted in."""
         return self.seconds + time.monotonic() - self._since
+
+    @property
+    def processor_seconds(self) -> float:
+        """Seconds of the processor, over all threads of this process, counted in the same way."""
+        return self.processor + time.process_time() - self._processor_since
 
     def progress(self, steps: int, minutes: float) -> float:
         """Finished share of a run that ends after `steps` or `minutes` (0: no limit), whichever comes first."""
@@ -146,6 +152,7 @@ class Run:
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
             "seconds": self.elapsed,
+            "processor_seconds": self.processor_seconds,
             "extra": self.extra,
             "settings": self.settings,
         }

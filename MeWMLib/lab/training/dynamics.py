@@ -116,7 +116,7 @@ def train(
             the fate know their Hounsfield units.
 
     Returns:
-        The averaged denoiser, the same in all processes, and the figures of the last rows of its curve (rank 0's).
+        The averaged denoiser, the same in all processes, and its figures at the end (rank 0's).
 
     Raises:
         InputError: no patients, or processes that do not read the same checkpoint.
@@ -191,10 +191,17 @@ def train(
     for cohort_part in (data, held_out):
         cohort_part.expect(model.config.agents, model.config.occlusion)
     # as the law expects them where there are scans; the spread of responses is that of sessions
-    measured = _scans(cohort, "validation") or held_out.patients
+    outlooks = _scans(cohort, "validation") or held_out.patients
     check = _moved(held_out.batch(24, np.random.default_rng(1), pairs=8), ranks.device)
     losses: list[dict[str, float]] = []
     figures: dict[str, float] = {}
+
+    def measured() -> dict[str, float]:
+        """Mean losses since the last row of the curve, and what the averaged weights reach on held-out patients."""
+        means = {k: float(np.mean([x[k] for x in losses])) for k in losses[0]} if losses else {}
+        found = {**means, **validate(average.model, check, scale_tensor, settings, channels)}
+        return found | (measure_head(average.model.foresight, outlooks, ranks.device)[1] if has_head else {})
+
     while (progress := ranks.from_first(run.progress(settings.steps, settings.minutes))) < 1:
         run.set_rate(settings.learning_rate, 50, progress)
         model.train()
@@ -209,10 +216,7 @@ def train(
         run.take_step(1.0)
         if run.step % 50 == 0:
             if ranks.first:
-                means = {k: float(np.mean([x[k] for x in losses])) for k in losses[0]}
-                figures = {**means, **validate(average.model, check, scale_tensor, settings, channels)}
-                if has_head:
-                    figures |= measure_head(average.model.foresight, measured, ranks.device)[1]
+                figures = measured()
                 run.log(figures)
                 run.save()
             losses = []
@@ -223,9 +227,12 @@ def train(
         if on_step is not None:
             on_step(f"dynamics, step {run.step}", progress)
     if ranks.first:
+        if not figures or run.step % 50:  # the last row of the curve is older than the weights, or an earlier session's
+            figures = measured()
         run.save()
     spread = measure_head(average.model.foresight, held_out.patients, ranks.device)[0] if has_head else ()
-    return TrainedDenoiser(average.model, scale, spread), {**figures, "steps": float(run.step), "seconds": run.elapsed}
+    took = {"seconds": run.elapsed, "processor_seconds": run.processor_seconds}
+    return TrainedDenoiser(average.model, scale, spread), {**figures, "steps": float(run.step), **took}
 
 
 @torch.no_grad()

@@ -15,13 +15,17 @@ from MeWMLib.cohorts.layout import PRE, Cohort, write_table
 from MeWMLib.core.bundles import Bundle, find_bundle, write_part
 from MeWMLib.core.errors import CohortError, InputError
 from MeWMLib.core.folders import data_folder
+from MeWMLib.core.plan import IMAGE, MODEL, PlanSettings, replica_seeds
 from MeWMLib.core.protocol import Protocol
+from MeWMLib.lab.evaluation.baselines import FULL
 from MeWMLib.lab.evaluation.planning import overlap
 from MeWMLib.lab.reproduce import run as running
 from MeWMLib.lab.reproduce.__main__ import main
 from MeWMLib.lab.reproduce.patient import MeasurePatient
+from MeWMLib.lab.reproduce.searched import Judge
 from MeWMLib.policy.llm import privacy
 from MeWMLib.policy.llm.endpoints import find_endpoint
+from MeWMLib.world.model import WorldModel
 
 FEW = ("--fitted-on", "1", "--replicas", "1", "--drugs", "2", "--embolics", "1", "--steps", "1", "--repeats", "1")
 
@@ -50,7 +54,8 @@ def rehearsal(
     """A cohort of 4 phantoms, one of them without scan after, protocol and survival; and what the run found."""
     folder = tmp_path_factory.mktemp("reproduce")
     phantoms.write_cohort(folder / "cohort", 4, bare=(1,))
-    result = run(folder / "cohort", folder / "out", bundle, "--assistant-patients", "1")
+    # nothing is stored in an empty folder
+    result = run(folder / "cohort", folder / "out", bundle, "--assistant-patients", "1", "--results", str(folder))
     return folder / "cohort", folder / "out", result
 
 
@@ -266,9 +271,9 @@ def test_language_models_physicians_stored_rows_and_the_split_stand_on_the_page(
     )  # fmt: skip
     assert result["about"]["measured_now"] == 0
     row = "gpt-4o (ours)"
-    assert (
-        result["language"]["usage"][row]["ours"]["requests"] == 3 and result["language"]["usage"][row]["ours"]["cost"]
-    )
+    used = result["language"]["usage"][row]["ours"]
+    assert (used["requests"], used["prompt_tokens"], used["completion_tokens"]) == (3, 1500, 120)
+    assert used["cost"] == pytest.approx((1500 * 2 + 120 * 10) / 1e6)
     assert all(len(body["messages"][-1]["content"]) > 1 for body in server.asked), "pictures are sent"
     assert any("nobody" in gap["what"] for gap in result["gaps"])
     assert not any("No readers" in gap["what"] for gap in result["gaps"]) and result["readers"]["readers"] == 1
@@ -276,6 +281,7 @@ def test_language_models_physicians_stored_rows_and_the_split_stand_on_the_page(
     held = result["split"]["held_out"]
     assert 0 < len(held) < 4 and result["table2"]["patients"] == len([p for p in held if p != "P01"])
     page = (tmp_path / "out" / "reproduce.html").read_text(encoding="utf-8")
+    assert '<td class="n">1500</td><td class="n">120</td><td class="n">0.0042 USD</td>' in page
     assert "1 reader of the study “Ours”, 12 cases" in page and "readers 62.5" in page and "readers 87.5" in page
     for text in ("What the language models cost", "paired", "From stored results", "60 synthetic patients", "held out"):
         assert text in page
@@ -295,3 +301,66 @@ def test_progress_says_how_many_and_how_long(phantoms: ModuleType, bundle: Bundl
     patients = [step for step in seen if step[0] == "patients"]
     assert [step[1] for step in patients] == [1, 2] and "1 of 2" in patients[0][3] and "left" in patients[0][3]
     assert patients[0][4] is not None and patients[0][4] > 0
+
+
+def test_rows_with_weights_of_their_own_stand_beside_the_full_one_of_their_budget(
+    phantoms: ModuleType, bundle: Bundle, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    """Latent rows: paired with the row of the same budget, kept as a stamped result, read from it without weights."""
+    phantoms.write_cohort(tmp_path / "cohort", 2)
+    others = {name: tmp_path / name for name in (FULL, "no_ccl", "difftumor")}
+    for n, folder in enumerate(others.values()):
+        shutil.copytree(tiny_bundle.path, folder)
+        config, tensors = tiny_bundle.part("dynamics")
+        tensors["head.2.bias"] = tensors["head.2.bias"] + 0.5 * n
+        write_part(folder, "dynamics", config, tensors, bundle_name=folder.name, description=f"Budget of {folder.name}")
+    rows = [word for name, folder in others.items() for word in ("--row", f"{name}={folder}")]
+    few = ("--no-baselines", "--assistant-patients", "0", "--results", str(tmp_path / "nothing"))
+    result = run(tmp_path / "cohort", tmp_path / "out", bundle, *few, *rows)
+    one, three = result["table1"], result["table3"]
+    assert set(one["differences"]) == {f"no_ccl - {FULL}", f"difftumor - {FULL}"}
+    for metric in ("mae_hu", "lpips"):
+        apart = one["rows"]["no_ccl"][metric]["mean"] - one["rows"][FULL][metric]["mean"]
+        assert one["differences"][f"no_ccl - {FULL}"][metric]["mean"] == pytest.approx(apart) and apart != 0
+    assert set(three["pairs"]["no_ccl"]) == {FULL, "no_ccl"} and f"no_ccl - {FULL}" in three["differences"]
+    assert not any("no_ccl - mewm" in name for name in three["differences"])
+    # a network that sees no action stands for any protocol
+    two = result["table2"]["rows"]
+    assert two["difftumor"]["f1"] == two["random_in_space"]["f1"] and two["no_ccl"]["simulations"]["mean"] > 0
+    page = (tmp_path / "out" / "reproduce.html").read_text(encoding="utf-8")
+    assert "no_ccl: Budget of no_ccl" in page and "latent model, whole, with the budget of the rows below" in page
+
+    kept = json.loads((tmp_path / "out" / "rows.json").read_text(encoding="utf-8"))
+    assert kept["stamp"]["command"].startswith("mewm reproduce") and kept["stamp"]["date"]
+    assert kept["rows"]["no_ccl"]["fid"] == one["rows"]["no_ccl"]["fid"]
+    assert kept["rows"]["no_ccl"]["f1"] == two["no_ccl"]["f1"]
+    both = kept["rows"][f"no_ccl-minus-{FULL}"]
+    assert both["mae_hu"]["n"] == both["f1"]["n"] == 2
+    (tmp_path / "results").mkdir()
+    shutil.copy(tmp_path / "out" / "rows.json", tmp_path / "results" / "ablations.json")
+    few = ("--no-baselines", "--assistant-patients", "0", "--results", str(tmp_path / "results"))
+    stored = run(tmp_path / "cohort", tmp_path / "again", bundle, *few)
+    assert list(stored["stored"]) == list(others) and "no_ccl" not in stored["table1"]["rows"]
+    page = (tmp_path / "again" / "reproduce.html").read_text(encoding="utf-8")
+    assert "From stored results" in page and "Budget of no_ccl" in page and "ablations.json" in page
+    gaps = {gap["what"] for gap in stored["gaps"]}
+    assert any("textomorph" in what for what in gaps) and not any("no_ccl" in what for what in gaps)
+
+    # without a full row of its budget an ablation is held against nothing
+    alone = run(tmp_path / "cohort", tmp_path / "alone", bundle, *few, "--row", f"no_ccl={others['no_ccl']}")
+    assert "no_ccl" in alone["table2"]["rows"] and "no_ccl" not in alone["table3"]["pairs"]
+    assert any("no full row of the same budget" in gap["what"] for gap in alone["gaps"])
+
+
+def test_a_latent_model_is_judged_by_its_image_and_by_its_response(phantoms: ModuleType, tiny_bundle: Bundle) -> None:
+    world = WorldModel.load(tiny_bundle)
+    case = phantoms.case(0, 0.5)
+    patient = world.patient(case.before, case.before_labels)
+    plan = PlanSettings(replicas=1, steps=1)
+    judge = Judge(world, patient, plan, 0)
+    trial = (Protocol.parse("Cisplatin + Lipiodol"), 0)
+    by_image, by_model = (judge.risks(way)([trial])[0] for way in (IMAGE, MODEL))
+    patch, (one,) = world.on_patch(patient, [trial[0]], replica_seeds(0, 1), plan)
+    assert by_model == one.score.log_risk and one.score.predicted_viable_ml is not None
+    image = patch.simulated(one.change_hu)
+    assert by_image == world.judge_image(patient, image, one.labels).log_risk != by_model

@@ -40,7 +40,7 @@ def test_a_run_that_was_saved_goes_on_to_the_same_weights(tmp_path: Path) -> Non
     rows = [list(csv.DictReader(r.curve.read_text().splitlines())) for r in (whole, second)]
     assert [r["step"] for r in rows[1]] == [r["step"] for r in rows[0]] == list("12345")
     assert rows[1][2]["loss"] == "3.0" and rows[1][2]["figure"] == ""
-    assert second.elapsed >= second.seconds > 0
+    assert second.elapsed >= second.seconds > 0 and second.processor_seconds >= second.processor > 0
 
 
 def test_other_settings_and_damaged_files_are_refused(tmp_path: Path) -> None:

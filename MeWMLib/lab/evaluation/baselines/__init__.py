@@ -40,6 +40,11 @@ Labels = NDArray[np.uint8]
 
 #: Rows of MeWM's own network that never saw an action; they are simulated without it.
 ACTIONLESS = ("action_blind", "difftumor")
+#: MeWM's own network with a part left out, and the two baselines that are this network with other settings.
+ABLATED = ("no_ccl", "no_attenuation", "no_text", "action_blind")
+RETRAINED = (*ABLATED, "difftumor", "textomorph")
+#: The full network with the reduced budget of these rows (`mewm train ablations`): what each of them is held against.
+FULL = "full_same_budget"
 #: A baseline changes the tumour dilated by this much, like the dynamics model.
 DILATION_MM = 6.0
 #: What a CT can hold.
