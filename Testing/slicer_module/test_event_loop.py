@@ -198,7 +198,7 @@ def test_another_rank_looks_through_the_scene_no_oftener_for_many_protocols(user
         looks.clear()
         user.front.show_rank(2)
         counts.append(len(looks))
-    assert len(user.front.comparison.candidates) == 4 and counts[0] == counts[1]
+    assert len(user.front.comparison.candidates) > 2 and counts[0] == counts[1]
     outlines = user.front.comparison.outlines
     assert len(outlines) == len(user.front.comparison.kept) > 1
     assert [node.GetDisplayNode().GetVisibility() for node in outlines].count(1) == 1
