@@ -152,11 +152,12 @@ class Views:
                 legend.SetVisibility(visible)
 
     def _segmentations(self, comparison, pack):
-        for node in (comparison.labels, *comparison.outlines):
+        before, shown = comparison.labels, comparison.shown_rank
+        for node in (before, *comparison.outlines):
             if node is None or node.GetDisplayNode() is None:
                 continue
             display = node.GetDisplayNode()
-            mine = node is comparison.labels or rank_of(node) == comparison.shown_rank
+            mine = node is before or rank_of(node) == shown
             display.SetVisibility(mine and (pack.outlines or pack.surfaces))
             display.SetVisibility2DOutline(pack.outlines)
             display.SetVisibility2DFill(False)
