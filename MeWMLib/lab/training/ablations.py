@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -25,7 +24,7 @@ from MeWMLib.core.bundle import Bundle, write_training
 from MeWMLib.core.bundles import PARTS, find_bundle, write_part
 from MeWMLib.core.errors import BundleError, InputError
 from MeWMLib.core.io import write_json
-from MeWMLib.core.records import read_json
+from MeWMLib.core.records import dump_json, parse_json, read_json
 from MeWMLib.core.trained_on import Training
 from MeWMLib.lab.evaluation.baselines import FULL
 from MeWMLib.lab.evaluation.metrics import exact, jsonable, markdown, shown
@@ -81,7 +80,7 @@ class Budget:
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready form."""
-        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        plain: dict[str, Any] = parse_json(dump_json(asdict(self)))
         return plain
 
     @property
@@ -206,7 +205,7 @@ def train_ablations(
         _claim({"budget": replace(budget, patients=patients_of(cohort)).to_json()}, budget, cohort)
         made = _write_bundle(source, out / row, row, model, budget)
         told["rows"][f"training.{row}"] = jsonable(_figures(figures, model))
-        told["changes"][row] = json.loads(json.dumps(changes_of(row)))
+        told["changes"][row] = parse_json(dump_json(changes_of(row)))
         told["bundles"][row] = made.sha256
         write_json(told, out / BUDGET)
     return table_of(told, budget)
